@@ -1,24 +1,16 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, final, overload
+from typing import Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar, final
 
+from nanospan._data import Event, InstrumentationScope, Link
 from nanospan._enum import SpanKind, StatusCode
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_Attributes = Mapping[str, object]
-_Value = str | bool | int | float | bytes | tuple["_Value", ...] | dict[str, "_Value"] | None
-_Decision = Literal["parent_probability_fallback", "parent_drop_probability_fallback"]
+_Attributes: TypeAlias = Mapping[str, object]
+_Value: TypeAlias = str | bool | int | float | bytes | tuple[_Value, ...] | dict[str, _Value] | None
+_Decision: TypeAlias = Literal["parent_probability_fallback", "parent_drop_probability_fallback"]
 
 class ReleasedSpanError(RuntimeError): ...
-
-class InstrumentationScope(NamedTuple):
-    name: str
-    version: str | None
-
-class Event(NamedTuple):
-    name: str
-    time_ns: int
-    attributes: dict[str, _Value]
 
 @final
 class _Root: ...
@@ -51,16 +43,6 @@ class SpanContext:
     def trace_state(self) -> str: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
-
-@final
-class Link:
-    def __new__(cls, context: SpanContext, attributes: _Attributes | None = None) -> Link: ...
-    @property
-    def context(self) -> SpanContext: ...
-    @property
-    def attributes(self) -> dict[str, _Value]: ...
-    def __eq__(self, other: object, /) -> bool: ...
-    __hash__: None  # type: ignore[assignment]
 
 @final
 class Span:
@@ -150,7 +132,7 @@ class SpanData:
     @property
     def dropped_links_count(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
-    __hash__: None  # type: ignore[assignment]
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
 @final
 class Block:
@@ -253,7 +235,7 @@ class TraceIdRatio:
 class ParentBased:
     def __new__(cls, root: AlwaysOn | AlwaysOff | TraceIdRatio | ParentBased) -> ParentBased: ...
 
-_Sampler = AlwaysOn | AlwaysOff | TraceIdRatio | ParentBased
+_Sampler: TypeAlias = AlwaysOn | AlwaysOff | TraceIdRatio | ParentBased
 
 @final
 class SpanLimits:
@@ -294,14 +276,17 @@ class MemoryExporter:
     def spans(self) -> tuple[SpanData, ...]: ...
     def clear(self) -> None: ...
 
-_Exporter = FileExporter | ConsoleExporter | MemoryExporter
+_Exporter: TypeAlias = FileExporter | ConsoleExporter | MemoryExporter
 
-class Stats(TypedDict):
+class _Stats(TypedDict):
     started: int            # spans started, whatever was decided of them
+    sampled: int            # sampled by the decision at their start
     recorded: int           # of those, the ones that got a record
     finished: int           # recorded spans that finished
     sent: int               # spans that every exporter took
-    dropped: dict[str, int] # finished spans not sent, by reason: queue_full, unsampled, late_undecided, export_failed, shutdown; and live_limit for spans that got no record
+    # Finished spans not sent, by reason: queue_full, unsampled, late_undecided, export_failed,
+    # shutdown; and live_limit for spans that got no record.
+    dropped: dict[str, int]
     abandoned: int          # handles that died, or were open at shutdown, unfinished
     discarded: int          # released before finish
     ignored_writes: int     # writes to ended spans
@@ -327,4 +312,17 @@ def configure(
 ) -> None: ...
 def flush(timeout: float = 2.0) -> bool: ...
 def shutdown(timeout: float = 2.0) -> bool: ...
-def stats() -> Stats: ...
+def stats() -> _Stats: ...
+
+# For nanospan's own command line and tests: no part of the public surface.
+def _view(
+    text: bytes,
+    *,
+    width: int,
+    colour: bool,
+    ascii: bool,
+    attributes: bool,
+    trace: str | None,
+    slowest: int | None,
+    errors: bool,
+) -> tuple[str, list[tuple[int, str]]]: ...

@@ -1,0 +1,167 @@
+# The tasks of nanospan. They need Python >= 3.10 with venv, Rust >= 1.85 with a C linker, and make;
+# everything else is installed from PyPI into .venv. CI calls `make check` and nothing else.
+
+# The interpreter that .venv is made from. After another choice: `make clean` first.
+PYTHON ?= python3
+# The Pythons that the whole suite must pass on; those not found here are skipped with a note.
+SUPPORTED := 3.10 3.11 3.12 3.13
+# What `make check` and `make deep` ask of the core's tests, by name.
+MIRI_SAMPLE ?= store::
+MIRI_TESTS ?= store record attribute
+LOOM_TESTS ?= --lib loom
+# More words for pytest, as in `make test PYTEST_ARGS='-k fork -x'`.
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.NOTPARALLEL:
+# Kept between runs: `make` would delete what only pattern rules name.
+.SECONDARY:
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: .venv/.built ## Run a small traced service and draw its slowest request
+	@$(BIN)/python examples/demo.py
+
+.PHONY: dev
+dev: .venv/.built .venv/.dev ## Build the extension into .venv, with all tools for working on it
+
+.PHONY: test
+test: core ## Tests of the core, then of the package on the default Python
+	@$(MAKE) suite
+
+.PHONY: core
+core: ## Tests of the core crate, without Python
+	cargo test --no-default-features
+
+.PHONY: suite
+suite: .venv/.built .venv/.dev ## Tests of the package on the default Python
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: .venv/.dev ## Format and clippy, with and without Python; ruff
+	cargo fmt --check
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
+	cargo clippy --locked --all-targets -- -D warnings
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+.PHONY: format
+format: .venv/.dev ## Write what `make lint` asks for, where a tool can
+	cargo fmt
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: types
+types: .venv/.built .venv/.dev ## The stubs against the extension; mypy and pyright, both strict
+	$(BIN)/python -m mypy.stubtest --allowlist tests/allowlist.txt nanospan._core nanospan._data
+	$(BIN)/python tests/stub_docstrings.py --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+.PHONY: bench
+bench: .venv/.dev ## Benchmarks of the core, then of the package, built as for a release
+	cargo bench --no-default-features --benches
+	@rm -f .venv/.built
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release
+	@for bench in benches/python/bench_*.py; do \
+		[ ! -e "$$bench" ] || $(BIN)/python "$$bench"; \
+	done
+
+.PHONY: check
+check: ## What CI runs, in its order
+	@$(MAKE) lint
+	@$(MAKE) core
+	@$(MAKE) types
+	@$(MAKE) miri MIRI_TESTS='$(MIRI_SAMPLE)'
+	@$(MAKE) suites VERSIONS='$(firstword $(SUPPORTED_HERE)) $(lastword $(SUPPORTED_HERE))' EXAMPLES=ci
+	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=ci'
+
+.PHONY: deep
+deep: ## The long checks: Miri, Loom, 20,000 examples a property, every Python found
+	@$(MAKE) miri
+	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg loom' \
+		cargo test --release --no-default-features $(LOOM_TESTS)
+	@$(MAKE) suites VERSIONS='$(SUPPORTED_HERE)' EXAMPLES=ci
+	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=night --timeout=0 -o faulthandler_timeout=0'
+
+.PHONY: clean
+clean: ## Remove what the other targets made
+	rm -rf .venv .venvs target python/nanospan/*.so
+
+# Miri interprets the core and reports undefined behaviour. It knows no real clock or randomness,
+# so isolation is off.
+.PHONY: miri
+miri:
+	@if RUSTUP_AUTO_INSTALL=0 cargo +nightly miri --version >/dev/null 2>&1; then \
+		set -x; \
+		MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=target/miri \
+			cargo +nightly miri test --no-default-features --lib -- $(MIRI_TESTS); \
+	else \
+		echo "note: Miri is not run: it takes rustup with 'rustup +nightly component add miri rust-src'"; \
+	fi
+
+# The suite on each of VERSIONS but the default Python, which `suite` is for.
+.PHONY: suites
+suites: .venv/.python
+	@for version in $(filter-out $(SUPPORTED_HERE),$(SUPPORTED)); do \
+		echo "note: no Python $$version here, so its suite is not run"; \
+	done
+	@for version in $$(tr ' ' '\n' <<<'$(VERSIONS)' | sort -uV); do \
+		[ "$$version" = "$$(cat .venv/.python)" ] || $(MAKE) suite-$$version; \
+	done
+
+suite-%: .venvs/%/.built
+	.venvs/$*/bin/python -m pytest --hypothesis-profile=$(EXAMPLES)
+
+# The extension in each environment. Its file name carries the Python version, so all of them live
+# side by side in python/nanospan; a target directory each keeps cargo from building PyO3 anew.
+.venv/.built: .venv/.build $(SOURCES)
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --profile checked
+	@touch $@
+
+.venvs/%/.built: .venvs/%/.test $(SOURCES)
+	PYO3_PYTHON=$(CURDIR)/.venvs/$*/bin/python CARGO_TARGET_DIR=target/py$* \
+		VIRTUAL_ENV=$(CURDIR)/.venvs/$* .venvs/$*/bin/maturin develop --profile checked
+	@touch $@
+
+# Environments, and in them the dependency groups of pyproject.toml. Groups take pip 25.1.
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "nanospan needs Python 3.10 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1,<27'
+	@$(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' >$@
+
+.venv/.build: .venv/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --group build
+	@touch $@
+
+.venv/.dev: .venv/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --group build --group test --group check
+	@touch $@
+
+.venvs/%/.python:
+	$(call python,$*) -m venv --clear .venvs/$*
+	.venvs/$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1,<27'
+	@touch $@
+
+.venvs/%/.test: .venvs/%/.python pyproject.toml
+	.venvs/$*/bin/python -m pip install --quiet --group build --group test
+	@touch $@
+
+# The interpreter of a version, from PATH or from pyenv; empty if neither has it.
+python = $(shell for python in python$(1) "$$(pyenv prefix $(1) 2>/dev/null)/bin/python"; do \
+	"$$python" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(1)")' 2>/dev/null \
+		&& echo "$$python" && break; done)
+SUPPORTED_HERE = $(foreach version,$(SUPPORTED),$(if $(call python,$(version)),$(version)))

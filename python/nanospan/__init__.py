@@ -1,0 +1,60 @@
+"""OpenTelemetry tracing whose spans cost next to nothing.
+
+`configure(...)` builds the pipeline, `tracing` is the global tracer, and until `configure` is called
+every tracer is a no-op.
+"""
+
+from nanospan._core import (
+    ROOT,
+    AlwaysOff,
+    AlwaysOn,
+    ConsoleExporter,
+    FileExporter,
+    MemoryExporter,
+    ParentBased,
+    QueueConfig,
+    ReleasedSpanError,
+    Span,
+    SpanContext,
+    SpanData,
+    SpanLimits,
+    TraceIdRatio,
+    Tracer,
+    __version__,
+    configure,
+    flush,
+    shutdown,
+    stats,
+    tracing,
+)
+from nanospan._data import Event, InstrumentationScope, Link
+from nanospan._enum import SpanKind, StatusCode
+
+__all__ = [
+    "ROOT",
+    "AlwaysOff",
+    "AlwaysOn",
+    "ConsoleExporter",
+    "Event",
+    "FileExporter",
+    "InstrumentationScope",
+    "Link",
+    "MemoryExporter",
+    "ParentBased",
+    "QueueConfig",
+    "ReleasedSpanError",
+    "Span",
+    "SpanContext",
+    "SpanData",
+    "SpanKind",
+    "SpanLimits",
+    "StatusCode",
+    "TraceIdRatio",
+    "Tracer",
+    "__version__",
+    "configure",
+    "flush",
+    "shutdown",
+    "stats",
+    "tracing",
+]

@@ -1,0 +1,12 @@
+"""Small immutable values that spans are described with."""
+
+from collections import namedtuple
+
+Event = namedtuple("Event", ("name", "time_ns", "attributes"))
+Event.__doc__ = "Something that happened at one moment of a span."
+
+Link = namedtuple("Link", ("context", "attributes"), defaults=(None,))
+Link.__doc__ = "A span that has to do with this one without being its parent."
+
+InstrumentationScope = namedtuple("InstrumentationScope", ("name", "version"))
+InstrumentationScope.__doc__ = "The name and version of the tracer that made a span."

@@ -1,0 +1,133 @@
+"""What a block makes of the function that it decorates.
+
+The block is a template: each call takes a fresh one, so a function decorated before `configure` is
+traced after it. The wrappers are of the same kind as the function, so that `inspect` and the
+frameworks that ask it see what they saw before.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nanospan._core import Block
+
+_Function = Callable[..., Any]
+
+
+def decorate(block: Block, function: Any) -> Any:
+    """Return `function` with a span of its own for each call.
+
+    Raises `TypeError` for what is no function.
+    """
+    if isinstance(function, (classmethod, staticmethod)):
+        return type(function)(decorate(block, function.__func__))
+    if not callable(function) or isinstance(function, type):
+        raise TypeError(f"function must be a function or a method, got {function!r}")
+    return functools.wraps(function)(_wrapper_for(function)(block, function))
+
+
+def _wrapper_for(function: _Function) -> Callable[[Block, _Function], _Function]:
+    if inspect.iscoroutinefunction(function):
+        return _coroutine
+    if inspect.isasyncgenfunction(function):
+        return _async_generator
+    if inspect.isgeneratorfunction(function):
+        return _generator
+    return _plain
+
+
+def _plain(template: Block, function: _Function) -> _Function:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with template._fresh():
+            return function(*args, **kwargs)
+
+    return call
+
+
+def _coroutine(template: Block, function: _Function) -> _Function:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        with template._fresh():
+            return await function(*args, **kwargs)
+
+    return call
+
+
+def _generator(template: Block, function: _Function) -> _Function:
+    def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        with _Steps(template) as step:
+            body = function(*args, **kwargs)
+            resume: Callable[[], Any] = functools.partial(next, body)
+            while True:
+                try:
+                    with step:
+                        item = resume()
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    with step:
+                        body.close()
+                    raise
+                except BaseException as error:
+                    resume = functools.partial(body.throw, error)
+                else:
+                    resume = functools.partial(body.send, sent)
+
+    return call
+
+
+def _async_generator(template: Block, function: _Function) -> _Function:
+    async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        with _Steps(template) as step:
+            body = function(*args, **kwargs)
+            resume: Callable[[], Any] = body.__anext__
+            while True:
+                try:
+                    with step:
+                        item = await resume()
+                except StopAsyncIteration:
+                    return
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    with step:
+                        await body.aclose()
+                    raise
+                except BaseException as error:
+                    resume = functools.partial(body.athrow, error)
+                else:
+                    resume = functools.partial(body.asend, sent)
+
+    return call
+
+
+class _Steps:
+    """The span of a generator: it lives as long as the generator, and is active during each step."""
+
+    def __init__(self, template: Block) -> None:
+        self._block = template._fresh()
+
+    def __enter__(self) -> _Step:
+        self._block._start()
+        return _Step(self._block)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._block._finish(error)
+
+
+class _Step:
+    """One run of a generator's body, from where it was resumed to where it yields."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+
+    def __enter__(self) -> None:
+        self._block._resume()
+
+    def __exit__(self, *raised: object) -> None:
+        self._block._suspend()

@@ -1,0 +1,190 @@
+//! A set of attributes in wire form: the last write of a key wins, and a limit is kept.
+
+use crate::value::Value;
+use crate::wire::{put_bytes, put_length, varint_len};
+
+/// The attributes of one span, event, link or resource, each a `KeyValue` field of its message.
+#[derive(Debug, Default)]
+pub struct Attributes {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    dropped: u32,
+}
+
+/// Where one attribute lies in the bytes. They lie in the order in which keys were first set.
+#[derive(Debug)]
+struct Entry {
+    start: usize,
+    key_start: usize,
+    key_length: usize,
+}
+
+impl Attributes {
+    /// Sets `key`, over an earlier value, or counts it as dropped where `limit` are set already.
+    pub fn set(&mut self, field: u32, key: &str, value: Value<'_>, limit: usize) {
+        match self.position(key) {
+            Some(index) => self.replace(index, field, key, value),
+            None if self.entries.len() >= limit => self.dropped += 1,
+            None => {
+                let start = self.bytes.len();
+                let key_start = write(&mut self.bytes, field, key, value);
+                self.entries.push(Entry {
+                    start,
+                    key_start,
+                    key_length: key.len(),
+                });
+            }
+        }
+    }
+
+    /// Removes `key`, if it is set.
+    pub fn unset(&mut self, key: &str) {
+        if let Some(index) = self.position(key) {
+            let (start, end) = self.span_of(index);
+            self.bytes.drain(start..end);
+            self.entries.remove(index);
+            self.shift(index, start as isize - end as isize);
+        }
+    }
+
+    /// The attributes as fields of their message.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many the limit left out.
+    pub fn dropped(&self) -> u32 {
+        self.dropped
+    }
+
+    /// How many are set.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True when none is set.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Empties the set and keeps its memory, up to `keep` bytes, for the next.
+    pub(crate) fn clear(&mut self, keep: usize) {
+        self.bytes.clear();
+        self.bytes.shrink_to(keep);
+        self.entries.clear();
+        self.dropped = 0;
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| {
+            entry.key_length == key.len()
+                && &self.bytes[entry.key_start..entry.key_start + entry.key_length]
+                    == key.as_bytes()
+        })
+    }
+
+    fn span_of(&self, index: usize) -> (usize, usize) {
+        let end = self
+            .entries
+            .get(index + 1)
+            .map_or(self.bytes.len(), |next| next.start);
+        (self.entries[index].start, end)
+    }
+
+    fn replace(&mut self, index: usize, field: u32, key: &str, value: Value<'_>) {
+        let (start, end) = self.span_of(index);
+        let tail = self.bytes.len() - end;
+        // Written behind the rest, then rotated into the old one's place: no second buffer.
+        let key_start = write(&mut self.bytes, field, key, value);
+        let length = self.bytes.len() - end - tail;
+        self.bytes[start..].rotate_right(length);
+        self.bytes.drain(start + length..length + end);
+        self.entries[index].key_start = key_start - end - tail + start;
+        self.shift(index + 1, length as isize - (end - start) as isize);
+    }
+
+    fn shift(&mut self, from: usize, by: isize) {
+        for entry in &mut self.entries[from..] {
+            entry.start = entry.start.wrapping_add_signed(by);
+            entry.key_start = entry.key_start.wrapping_add_signed(by);
+        }
+    }
+}
+
+/// Appends a `KeyValue` and says where its key begins.
+fn write(bytes: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>) -> usize {
+    let value_length = value.encoded_len();
+    let value_field = 1 + varint_len(value_length as u64) + value_length;
+    let key_field = 1 + varint_len(key.len() as u64) + key.len();
+    put_length(bytes, field, key_field + value_field);
+    put_bytes(bytes, 1, key.as_bytes());
+    let key_start = bytes.len() - key.len();
+    put_length(bytes, 2, value_length);
+    value.write(bytes);
+    key_start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::message::{Span, any_value};
+    use prost::Message;
+
+    const FIELD: u32 = 9;
+
+    fn read(attributes: &Attributes) -> Vec<(String, i64)> {
+        let span = Span::decode(attributes.as_bytes()).unwrap();
+        let pairs = span
+            .attributes
+            .into_iter()
+            .map(|kv| (kv.key, kv.value.unwrap().value.unwrap()));
+        pairs
+            .map(|(key, value)| match value {
+                any_value::Value::IntValue(int) => (key, int),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn any_order_of_sets_and_unsets_gives_what_a_map_gives() {
+        let mut state = 7u64;
+        let mut next = move |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % below
+        };
+        for _ in 0..200 {
+            let mut attributes = Attributes::default();
+            let mut model: Vec<(String, i64)> = Vec::new();
+            for _ in 0..30 {
+                let key = "k".repeat(next(6) as usize);
+                // Values of one to ten bytes, so that replacing changes lengths.
+                let value = 1i64 << next(63);
+                let known = model.iter().position(|(k, _)| *k == key);
+                if next(4) == 0 {
+                    attributes.unset(&key);
+                    known.map(|index| model.remove(index));
+                } else {
+                    attributes.set(FIELD, &key, Value::Int(value), 4);
+                    match known {
+                        Some(index) => model[index].1 = value,
+                        None if model.len() < 4 => model.push((key, value)),
+                        None => (),
+                    }
+                }
+                assert_eq!(read(&attributes), model);
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_limit_leaves_out_is_counted() {
+        let mut attributes = Attributes::default();
+        for key in ["a", "b", "c", "a"] {
+            attributes.set(FIELD, key, Value::Int(1), 2);
+        }
+        assert_eq!((attributes.len(), attributes.dropped()), (2, 1));
+    }
+}

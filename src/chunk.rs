@@ -1,0 +1,217 @@
+//! The finished spans of a local trace, in wire form one after the other, and the place where they
+//! wait: one owner at a time, taken by exchange.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::id::SpanId;
+use crate::sync::{Mutex, lock};
+use crate::wire::{Field, first_field, put_bytes};
+
+/// Field of `ScopeSpans` that holds a span.
+pub(crate) const SPANS: u32 = 2;
+
+/// A tracer's name and version, as its spans carry them.
+#[derive(Debug)]
+pub struct InstrumentationScope {
+    bytes: Vec<u8>,
+}
+
+impl InstrumentationScope {
+    /// The scope of a tracer.
+    pub fn new(name: &str, version: Option<&str>) -> Self {
+        let mut bytes = Vec::new();
+        put_bytes(&mut bytes, 1, name.as_bytes());
+        if let Some(version) = version.filter(|version| !version.is_empty()) {
+            put_bytes(&mut bytes, 2, version.as_bytes());
+        }
+        Self { bytes }
+    }
+
+    /// The `InstrumentationScope` message.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Finished spans of one local trace.
+#[derive(Debug)]
+pub struct Chunk {
+    runs: Vec<Run>,
+    /// When its first span finished.
+    since: Instant,
+}
+
+/// Spans of one scope that share a decision.
+#[derive(Debug)]
+pub struct Run {
+    /// Whose spans these are.
+    pub scope: Arc<InstrumentationScope>,
+    /// True when the trace's decision is theirs; false when they were sampled on their own.
+    pub follows: bool,
+    /// `ScopeSpans.spans` fields, one after the other.
+    pub bytes: Vec<u8>,
+    /// How many.
+    pub spans: usize,
+}
+
+impl Chunk {
+    fn new() -> Self {
+        Self {
+            runs: Vec::new(),
+            since: Instant::now(),
+        }
+    }
+
+    /// The runs, in the order of their first spans.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// How many spans.
+    pub fn spans(&self) -> usize {
+        self.runs.iter().map(|run| run.spans).sum()
+    }
+
+    /// How many bytes its spans take.
+    pub fn bytes(&self) -> usize {
+        self.runs.iter().map(|run| run.bytes.len()).sum()
+    }
+
+    /// When its first span finished.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    fn run(&mut self, scope: &Arc<InstrumentationScope>, follows: bool) -> &mut Run {
+        let known = self
+            .runs
+            .iter()
+            .position(|r| r.follows == follows && Arc::ptr_eq(&r.scope, scope));
+        let index = known.unwrap_or_else(|| {
+            let scope = Arc::clone(scope);
+            self.runs.push(Run {
+                scope,
+                follows,
+                bytes: Vec::new(),
+                spans: 0,
+            });
+            self.runs.len() - 1
+        });
+        &mut self.runs[index]
+    }
+
+    /// Takes out the spans that follow the trace's decision; returns how many, and their bytes.
+    pub(crate) fn drop_followers(&mut self) -> (usize, usize) {
+        let (spans, bytes) = (self.spans(), self.bytes());
+        self.runs.retain(|run| !run.follows);
+        (spans - self.spans(), bytes - self.bytes())
+    }
+
+    /// Gives back the memory that growing took beyond need.
+    pub(crate) fn fit(&mut self) {
+        for run in &mut self.runs {
+            // A quarter of slack costs less than the copy that would remove it.
+            if run.bytes.capacity() - run.bytes.len() > run.bytes.len() / 4 {
+                run.bytes.shrink_to_fit();
+            }
+        }
+        self.runs.shrink_to_fit();
+    }
+}
+
+/// Where the chunk of an open trace waits for whoever takes it first: the root that finishes, the
+/// worker when it grew old, or a flush.
+#[derive(Debug)]
+pub struct ChunkSlot(Mutex<Option<Box<Chunk>>>);
+
+/// What a chunk holds after a span was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// Bytes that the span took.
+    pub bytes: usize,
+    /// Spans in the chunk, with it.
+    pub spans: usize,
+    /// Bytes in the run, with it.
+    pub run_bytes: usize,
+}
+
+impl Default for ChunkSlot {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl ChunkSlot {
+    /// Adds a span that `write` writes as a [`SPANS`] field.
+    pub fn add(
+        &self,
+        scope: &Arc<InstrumentationScope>,
+        follows: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Added {
+        let mut slot = lock(&self.0);
+        let chunk = slot.get_or_insert_with(|| Box::new(Chunk::new()));
+        let run = chunk.run(scope, follows);
+        let before = run.bytes.len();
+        write(&mut run.bytes);
+        run.spans += 1;
+        let run_bytes = run.bytes.len();
+        Added {
+            bytes: run_bytes - before,
+            spans: chunk.spans(),
+            run_bytes,
+        }
+    }
+
+    /// Takes the chunk away; the next span begins a new one.
+    pub fn take(&self) -> Option<Box<Chunk>> {
+        lock(&self.0).take()
+    }
+
+    /// When the first waiting span finished.
+    pub fn since(&self) -> Option<Instant> {
+        lock(&self.0).as_ref().map(|chunk| chunk.since)
+    }
+
+    /// A copy of the waiting spans, scope by scope: `(scope, spans)` as [`SPANS`] fields.
+    pub fn copy(&self) -> Vec<(Arc<InstrumentationScope>, Vec<u8>)> {
+        let slot = lock(&self.0);
+        let runs = slot.iter().flat_map(|chunk| &chunk.runs);
+        runs.map(|run| (Arc::clone(&run.scope), run.bytes.clone()))
+            .collect()
+    }
+
+    /// A copy of one waiting span's `Span` message.
+    pub fn find(&self, span_id: SpanId) -> Option<Vec<u8>> {
+        let slot = lock(&self.0);
+        let runs = slot.iter().flat_map(|chunk| &chunk.runs);
+        runs.flat_map(|run| Spans(&run.bytes))
+            .find(|span| is_span(span, span_id))
+            .map(<[u8]>::to_vec)
+    }
+}
+
+/// The `Span` messages of a run.
+struct Spans<'a>(&'a [u8]);
+
+impl<'a> Iterator for Spans<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (_, field, length) = first_field(self.0)?;
+        self.0 = &self.0[length..];
+        match field {
+            Field::Bytes(span) => Some(span),
+            _ => None,
+        }
+    }
+}
+
+/// Our spans begin with the trace id and the span id, in this order.
+fn is_span(span: &[u8], span_id: SpanId) -> bool {
+    let Some((_, _, trace_id)) = first_field(span) else {
+        return false;
+    };
+    matches!(first_field(&span[trace_id..]), Some((2, Field::Bytes(id), _)) if id == span_id.as_bytes())
+}

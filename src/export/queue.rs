@@ -1,0 +1,120 @@
+//! The bounded queue between the threads that finish spans and the worker.
+
+use crossbeam_queue::ArrayQueue;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Chunks that wait for the worker, and the account of everything finished and unsent: what waits
+/// here, what the worker holds, and what open traces still keep.
+#[derive(Debug)]
+pub(crate) struct Queue<T> {
+    ring: ArrayQueue<T>,
+    max_spans: usize,
+    max_bytes: usize,
+    /// Finished and unsent.
+    spans: AtomicUsize,
+    bytes: AtomicUsize,
+    high_water: AtomicUsize,
+    /// In the ring.
+    waiting: AtomicUsize,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new(max_spans: usize, max_bytes: usize) -> Self {
+        Self {
+            // No chunk is empty, so what the account admits fits the ring.
+            ring: ArrayQueue::new(max_spans),
+            max_spans,
+            max_bytes,
+            spans: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            high_water: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes finished spans into the account. They are in it in any case; false says that they are
+    /// too many, and that the caller must drop their trace.
+    pub(crate) fn reserve(&self, spans: usize, bytes: usize) -> bool {
+        let spans = self.spans.fetch_add(spans, Ordering::Relaxed) + spans;
+        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let fits = spans <= self.max_spans && bytes <= self.max_bytes;
+        if fits && spans > self.high_water.load(Ordering::Relaxed) {
+            self.high_water.fetch_max(spans, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Takes spans that were sent or dropped out of the account.
+    pub(crate) fn release(&self, spans: usize, bytes: usize) {
+        self.spans.fetch_sub(spans, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Appends a chunk of `spans` spans. `Ok` says how many wait in the ring now; `Err` gives the
+    /// chunk back.
+    pub(crate) fn push(&self, chunk: T, spans: usize) -> Result<usize, T> {
+        // Counted first, so that the worker never takes out more than was put in.
+        let waiting = self.waiting.fetch_add(spans, Ordering::Relaxed) + spans;
+        self.ring.push(chunk).map(|()| waiting).inspect_err(|_| {
+            self.waiting.fetch_sub(spans, Ordering::Relaxed);
+        })
+    }
+
+    /// Takes the oldest chunk; the caller says how many spans it has.
+    pub(crate) fn pop(&self, spans: impl FnOnce(&T) -> usize) -> Option<T> {
+        let chunk = self.ring.pop()?;
+        self.waiting.fetch_sub(spans(&chunk), Ordering::Relaxed);
+        Some(chunk)
+    }
+
+    /// Spans finished and unsent.
+    pub(crate) fn spans(&self) -> usize {
+        self.spans.load(Ordering::Relaxed)
+    }
+
+    /// Their bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The most spans that were ever finished and unsent.
+    pub(crate) fn high_water(&self) -> usize {
+        self.high_water.load(Ordering::Relaxed)
+    }
+
+    /// True when the ring is empty.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_and_bytes_beyond_the_bounds_are_refused_until_some_are_released() {
+        let queue = Queue::<u8>::new(2, 100);
+        assert!(queue.reserve(2, 60));
+        assert!(!queue.reserve(1, 1));
+        queue.release(1, 1);
+        assert!(!queue.reserve(0, 41));
+        queue.release(0, 41);
+        queue.release(2, 60);
+        assert!(queue.reserve(2, 100));
+        assert_eq!(
+            (queue.spans(), queue.bytes(), queue.high_water()),
+            (2, 100, 2)
+        );
+    }
+
+    #[test]
+    fn chunks_come_out_in_order_and_a_full_ring_gives_them_back() {
+        let queue = Queue::new(2, 100);
+        assert_eq!(queue.push('a', 3), Ok(3));
+        assert_eq!(queue.push('b', 4), Ok(7));
+        assert_eq!(queue.push('c', 1), Err('c'));
+        assert_eq!(queue.pop(|_| 3), Some('a'));
+        assert_eq!(queue.push('c', 1), Ok(5));
+    }
+}

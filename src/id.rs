@@ -1,0 +1,243 @@
+//! Trace and span ids, and the generator that makes them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+macro_rules! id {
+    ($name:ident, $bytes:literal, $doc:literal) => {
+        #[doc = $doc]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name([u8; $bytes]);
+
+        impl $name {
+            /// None when all bytes are zero: W3C Trace Context forbids that id.
+            pub fn new(bytes: [u8; $bytes]) -> Option<Self> {
+                (bytes != [0; $bytes]).then_some(Self(bytes))
+            }
+
+            /// The bytes, in the order in which they are sent.
+            pub fn as_bytes(&self) -> &[u8; $bytes] {
+                &self.0
+            }
+        }
+
+        /// Lowercase hexadecimal digits.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+id!(
+    TraceId,
+    16,
+    "Sixteen bytes, never all zero: the id that all spans of a trace share."
+);
+id!(
+    SpanId,
+    8,
+    "Eight bytes, never all zero: the id of one span."
+);
+
+/// Where a pipeline's ids come from.
+#[derive(Debug)]
+pub struct Ids {
+    generator: Mutex<Generator>,
+    /// Ids to give before random ones: tests that compare whole spans choose them.
+    script: Option<Mutex<Script>>,
+}
+
+/// Ids given by hand, each list in its own order.
+#[derive(Debug, Default, Clone)]
+pub struct Script {
+    /// Trace ids of the next local roots.
+    pub trace_ids: VecDeque<TraceId>,
+    /// Ids of the next spans.
+    pub span_ids: VecDeque<SpanId>,
+}
+
+impl Ids {
+    /// Random ids, seeded by the operating system.
+    pub fn random() -> Self {
+        Self {
+            generator: Mutex::new(Generator::seeded()),
+            script: None,
+        }
+    }
+
+    /// The ids of `script`, and random ones when they are used up.
+    pub fn scripted(script: Script) -> Self {
+        Self {
+            script: Some(Mutex::new(script)),
+            ..Self::random()
+        }
+    }
+
+    /// The id of a new trace.
+    pub fn trace_id(&self) -> TraceId {
+        if let Some(id) = self.script(|script| script.trace_ids.pop_front()) {
+            return id;
+        }
+        let mut generator = self
+            .generator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        generator.refresh();
+        loop {
+            let (high, low) = (generator.next(), generator.next());
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&high.to_ne_bytes());
+            bytes[8..].copy_from_slice(&low.to_ne_bytes());
+            if let Some(id) = TraceId::new(bytes) {
+                return id;
+            }
+        }
+    }
+
+    /// The id of a new span.
+    pub fn span_id(&self) -> SpanId {
+        if let Some(id) = self.script(|script| script.span_ids.pop_front()) {
+            return id;
+        }
+        let mut generator = self
+            .generator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(id) = SpanId::new(generator.next().to_ne_bytes()) {
+                return id;
+            }
+        }
+    }
+
+    fn script<T>(&self, take: impl FnOnce(&mut Script) -> Option<T>) -> Option<T> {
+        let script = self.script.as_ref()?;
+        take(&mut script.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// xoshiro256++ (Blackman and Vigna, 2019): 256 bits of state, because 64 make runs of two
+/// processes overlap and trace ids of 64 bits.
+#[derive(Debug)]
+struct Generator {
+    state: [u64; 4],
+    seeded_at: Instant,
+}
+
+/// A cloned virtual machine cannot be noticed from user space, so no seed lives longer.
+const SEED_LIFETIME: Duration = Duration::from_secs(1);
+
+impl Generator {
+    fn seeded() -> Self {
+        Self {
+            state: seed().unwrap_or_else(seed_without_system),
+            seeded_at: Instant::now(),
+        }
+    }
+
+    /// Takes a new seed at the first trace of each second.
+    fn refresh(&mut self) {
+        if self.seeded_at.elapsed() >= SEED_LIFETIME {
+            self.seeded_at = Instant::now();
+            if let Some(state) = seed() {
+                self.state = state;
+            }
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        let s = &mut self.state;
+        let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
+        let t = s[1] << 17;
+        s[2] ^= s[0];
+        s[3] ^= s[1];
+        s[1] ^= s[2];
+        s[0] ^= s[3];
+        s[2] ^= t;
+        s[3] = s[3].rotate_left(45);
+        result
+    }
+}
+
+/// None when the system has no random bytes, or gave the one state that xoshiro cannot leave.
+fn seed() -> Option<[u64; 4]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).ok()?;
+    let mut state = [0; 4];
+    for (word, chunk) in state.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = u64::from_ne_bytes(chunk.try_into().expect("chunks_exact gives eight bytes"));
+    }
+    (state != [0; 4]).then_some(state)
+}
+
+/// A sandbox may refuse `getrandom`; tracing goes on with the keys that std drew at its start.
+fn seed_without_system() -> [u64; 4] {
+    use std::hash::{BuildHasher, RandomState};
+    [0u64, 1, 2, 3].map(|word| RandomState::new().hash_one((word, std::process::id())) | 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn an_id_of_zeros_cannot_be_made() {
+        assert_eq!(TraceId::new([0; 16]), None);
+        assert_eq!(SpanId::new([0; 8]), None);
+    }
+
+    #[test]
+    fn an_id_shows_as_lowercase_hex() {
+        let id = SpanId::new([0, 1, 0xab, 0xff, 0, 0, 0, 9]).unwrap();
+        assert_eq!(id.to_string(), "0001abff00000009");
+    }
+
+    #[test]
+    fn ids_of_two_generators_do_not_meet() {
+        let (a, b) = (Ids::random(), Ids::random());
+        let ids: HashSet<_> = (0..2_000)
+            .flat_map(|_| [a.span_id(), b.span_id()])
+            .collect();
+        assert_eq!(ids.len(), 4_000);
+    }
+
+    #[test]
+    fn the_generator_is_xoshiro256_plus_plus() {
+        let mut generator = Generator {
+            state: [1, 2, 3, 4],
+            seeded_at: Instant::now(),
+        };
+        let first: Vec<u64> = (0..4).map(|_| generator.next()).collect();
+        assert_eq!(
+            first,
+            [
+                41_943_041,
+                58_720_359,
+                3_588_806_011_781_223,
+                3_591_011_842_654_386
+            ]
+        );
+    }
+
+    #[test]
+    fn scripted_ids_come_first_and_then_random_ones() {
+        let wanted = SpanId::new([7; 8]).unwrap();
+        let ids = Ids::scripted(Script {
+            span_ids: [wanted].into(),
+            ..Script::default()
+        });
+        assert_eq!(ids.span_id(), wanted);
+        assert_ne!(ids.span_id(), wanted);
+    }
+}

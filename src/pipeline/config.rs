@@ -1,0 +1,124 @@
+//! What a pipeline is made from.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message as _;
+
+use crate::clock::Clock;
+use crate::export::WayOut;
+use crate::export::console::ConsoleOut;
+use crate::export::file::FileOut;
+use crate::export::memory::Memory;
+use crate::id::Script;
+use crate::limits::SpanLimits;
+use crate::otlp::json;
+use crate::otlp::message::TracesData;
+use crate::resource::Resource;
+use crate::sampler::{Ratio, Sampler};
+use crate::view;
+
+/// A whole configuration, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// What stays as it is, also over a fork.
+    pub settings: Arc<Settings>,
+    /// Ids given by hand, for tests.
+    pub ids: Option<Script>,
+}
+
+/// What the spans of a pipeline have in common.
+#[derive(Debug)]
+pub struct Settings {
+    /// The ways out.
+    pub exporters: Vec<Exporter>,
+    /// What makes the spans.
+    pub resource: Resource,
+    /// How much one span may hold.
+    pub limits: SpanLimits,
+    /// How much may wait, and how long.
+    pub queue: QueueConfig,
+    /// The sampler of tracers without one of their own.
+    pub sampler: Sampler,
+    /// The rate that the sampler was made from.
+    pub sampling_rate: Option<Ratio>,
+    /// Records also what the sampler drops, until the trace ends.
+    pub late_sampling: bool,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// The bounds of what waits to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Spans in one export.
+    pub max_batch_size: usize,
+    /// How long a span waits for others to be sent with.
+    pub max_coalescing_delay: Duration,
+    /// Spans finished and unsent.
+    pub max_entries: usize,
+    /// Their bytes.
+    pub max_bytes: usize,
+    /// Spans open at once.
+    pub max_live_spans: usize,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            max_batch_size: 512,
+            max_coalescing_delay: Duration::from_secs(1),
+            max_entries: 10_000,
+            max_bytes: 16 << 20,
+            max_live_spans: 100_000,
+        }
+    }
+}
+
+/// A way out, before it is opened.
+#[derive(Clone, Debug)]
+pub enum Exporter {
+    /// OTLP/JSON, a line for each export, at the end of a file.
+    File(PathBuf),
+    /// A drawing of each trace on the standard error stream.
+    Console,
+    /// Kept in memory.
+    Memory(Memory),
+}
+
+/// A way out and the function that makes its bytes from a request.
+pub(super) struct Out {
+    pub(super) name: String,
+    pub(super) bytes: fn(Vec<u8>) -> Vec<u8>,
+    pub(super) way: Box<dyn WayOut>,
+}
+
+impl Exporter {
+    pub(super) fn open(&self) -> io::Result<Out> {
+        Ok(match self {
+            Self::File(path) => Out {
+                name: format!("file {}", path.display()),
+                bytes: |request| json::write(&decode(&request)).into_bytes(),
+                way: Box::new(FileOut::open(path)?),
+            },
+            Self::Console => Out {
+                name: "console".to_owned(),
+                bytes: |request| {
+                    view::draw(&[decode(&request)], &view::Options::default()).into_bytes()
+                },
+                way: Box::new(ConsoleOut),
+            },
+            Self::Memory(memory) => Out {
+                name: "memory".to_owned(),
+                bytes: |request| request,
+                way: Box::new(memory.clone()),
+            },
+        })
+    }
+}
+
+fn decode(request: &[u8]) -> TracesData {
+    TracesData::decode(request).expect("we wrote these bytes ourselves")
+}

@@ -1,0 +1,261 @@
+//! What `configure` builds and `shutdown` ends: resource, limits, sampler, pool, queue, worker and
+//! ways out, tied together.
+
+mod config;
+mod open;
+mod worker;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+pub use config::{Config, Exporter, QueueConfig, Settings};
+
+use crate::chunk::Chunk;
+use crate::clock::Clock;
+use crate::counter::{Counters, Reason};
+use crate::export::queue::Queue;
+use crate::id::Ids;
+use crate::limits::SpanLimits;
+use crate::notice::Notices;
+use crate::otlp::encode;
+use crate::sampler::{Ratio, Sampler};
+use crate::store::Store;
+use crate::sys;
+use open::OpenTraces;
+use worker::Worker;
+
+/// One configuration at work.
+#[derive(Debug)]
+pub struct Pipeline {
+    settings: Arc<Settings>,
+    epoch: u32,
+    ids: Ids,
+    store: Store,
+    queue: Queue<Box<Chunk>>,
+    open_traces: OpenTraces,
+    counters: Counters,
+    notices: Notices,
+    worker: Worker,
+    closed: AtomicBool,
+}
+
+/// The pipeline that new spans go to.
+static CURRENT: RwLock<Option<Arc<Pipeline>>> = RwLock::new(None);
+
+/// The pipeline that new spans go to, None until one is configured and after `shutdown`.
+pub fn current() -> Option<Arc<Pipeline>> {
+    CURRENT
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
+/// Puts `pipeline` in the place of the current one, which is returned, in one step.
+pub fn replace(pipeline: Option<Arc<Pipeline>>) -> Option<Arc<Pipeline>> {
+    let mut current = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut *current, pipeline)
+}
+
+impl Pipeline {
+    /// Opens the ways out and builds the rest. No thread starts before a span has finished.
+    pub fn new(config: Config) -> std::io::Result<Arc<Self>> {
+        let Config { settings, ids } = config;
+        let outs = settings
+            .exporters
+            .iter()
+            .map(Exporter::open)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Arc::new(Self {
+            epoch: sys::epoch(),
+            ids: ids.map_or_else(Ids::random, Ids::scripted),
+            store: Store::new(settings.queue.max_live_spans),
+            queue: Queue::new(settings.queue.max_entries, settings.queue.max_bytes),
+            open_traces: OpenTraces::default(),
+            counters: Counters::default(),
+            notices: Notices::default(),
+            worker: Worker::new(outs),
+            closed: AtomicBool::new(false),
+            settings,
+        }))
+    }
+
+    /// The same pipeline for a forked child: new pool, queue, ids and worker, nothing shared.
+    pub fn reborn(&self) -> std::io::Result<Arc<Self>> {
+        Self::new(Config {
+            settings: Arc::clone(&self.settings),
+            ids: None,
+        })
+    }
+
+    /// Hands over what has finished and waits until it was sent. True only if all of it was taken,
+    /// within `timeout`.
+    pub fn flush(self: &Arc<Self>, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        self.hand_over_open_traces();
+        self.worker.drain(self, deadline)
+    }
+
+    /// Waits until what was handed over before was sent. Open traces keep what they have.
+    pub fn drain(self: &Arc<Self>, timeout: Duration) -> bool {
+        self.worker.drain(self, Instant::now() + timeout)
+    }
+
+    /// Ends the pipeline: what has finished is sent, what is still open is abandoned, the worker
+    /// stops. True if everything was taken, within `timeout`.
+    pub fn shutdown(self: &Arc<Self>, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        self.hand_over_open_traces();
+        self.closed.store(true, Ordering::Relaxed);
+        self.store.reclaim_all(|name| self.abandon(name));
+        let sent = self.worker.stop(self, deadline);
+        // After the deadline the worker may still hold a batch; what is in the ring is lost.
+        while let Some(chunk) = self.queue.pop(|chunk| chunk.spans()) {
+            self.drop_chunk(&chunk, Reason::Shutdown);
+        }
+        sent
+    }
+
+    /// Lets the pipeline end by itself when its last open span has finished: another one has taken
+    /// its place. What has finished is sent within `timeout`.
+    pub fn retire(self: &Arc<Self>, timeout: Duration) {
+        self.flush(timeout);
+        self.worker.retire(self);
+    }
+
+    /// True when nothing more will be sent.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// True in a child process that inherited the pipeline by `fork`: its threads are gone, and
+    /// its locks may be held for ever.
+    pub fn is_inherited(&self) -> bool {
+        self.epoch != sys::epoch()
+    }
+
+    /// How much one span may hold.
+    pub fn limits(&self) -> &SpanLimits {
+        &self.settings.limits
+    }
+
+    /// The sampler of tracers without one of their own.
+    pub fn sampler(&self) -> &Sampler {
+        &self.settings.sampler
+    }
+
+    /// The rate that the sampler was made from, if it was made from one.
+    pub fn sampling_rate(&self) -> Option<Ratio> {
+        self.settings.sampling_rate
+    }
+
+    /// The attributes that all its spans share, as a `Resource` message.
+    pub fn resource(&self) -> &[u8] {
+        self.settings.resource.as_bytes()
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What the user must know.
+    pub fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    /// How many spans are open, finished and unsent, and their bytes; and the most that were ever
+    /// finished and unsent.
+    pub fn gauges(&self) -> (usize, usize, usize, usize) {
+        (
+            self.store.live(),
+            self.queue.spans(),
+            self.queue.bytes(),
+            self.queue.high_water(),
+        )
+    }
+
+    /// What the worker does: `not_started`, `running` or `stopped`.
+    pub fn worker_state(&self) -> &'static str {
+        self.worker.state()
+    }
+
+    /// The last failure of a way out.
+    pub fn last_error(&self) -> Option<String> {
+        self.worker.last_error()
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.settings.clock
+    }
+
+    pub(crate) fn late_sampling(&self) -> bool {
+        self.settings.late_sampling
+    }
+
+    pub(crate) fn max_batch_size(&self) -> usize {
+        self.settings.queue.max_batch_size
+    }
+
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn queue(&self) -> &Queue<Box<Chunk>> {
+        &self.queue
+    }
+
+    pub(crate) fn open_traces(&self) -> &OpenTraces {
+        &self.open_traces
+    }
+
+    /// Counts a span that nobody finished, and names it.
+    pub(crate) fn abandon(&self, name: &str) {
+        self.counters.abandoned.add(1);
+        self.notices.leave("abandoned", || {
+            format!("span {name:?} was never finished, and is not exported")
+        });
+    }
+
+    /// Queues a chunk whose spans are in the account already.
+    pub(crate) fn enqueue(self: &Arc<Self>, chunk: Box<Chunk>) {
+        let spans = chunk.spans();
+        match self.queue.push(chunk, spans) {
+            Ok(waiting) => {
+                let batch = self.max_batch_size();
+                self.wake_worker(waiting >= batch && waiting - spans < batch);
+            }
+            Err(chunk) => self.drop_chunk(&chunk, Reason::QueueFull),
+        }
+    }
+
+    /// Tells the worker that there is work, and starts it if this is the first.
+    pub(crate) fn wake_worker(self: &Arc<Self>, urgent: bool) {
+        self.worker.wake(self, urgent);
+    }
+
+    fn hand_over_open_traces(&self) {
+        for trace in self.open_traces.all() {
+            trace.hand_over_early();
+        }
+    }
+
+    fn drop_chunk(&self, chunk: &Chunk, reason: Reason) {
+        self.queue.release(chunk.spans(), chunk.bytes());
+        self.counters.dropped.add(reason, chunk.spans());
+    }
+
+    /// The request that carries `chunks`.
+    fn request(&self, chunks: &[Box<Chunk>]) -> Vec<u8> {
+        encode::request(self.resource(), chunks)
+    }
+
+    /// The request that would carry a trace's waiting spans now.
+    pub fn waiting_request(&self, trace: &crate::trace::Trace) -> Vec<u8> {
+        encode::waiting(self.resource(), &trace.chunk().copy())
+    }
+}

@@ -1,0 +1,200 @@
+//! What `start_as_current_span` returns: one `with` block, or the template of a decorated function.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::{
+    PyBaseException, PyGeneratorExit, PyKeyboardInterrupt, PyRuntimeError, PyStopAsyncIteration,
+    PyStopIteration, PySystemExit,
+};
+use pyo3::prelude::*;
+
+use super::scope::Token;
+use super::span::{PySpan, message_of};
+use super::start::Arguments;
+use super::tracer::PyTracer;
+use crate::context::StatusCode;
+use crate::span::Span;
+use crate::value::Value;
+
+/// A span for one `with` block, or for each call of a function decorated with it.
+#[pyclass(frozen, weakref, name = "Block", module = "nanospan")]
+pub(crate) struct PyBlock {
+    tracer: Py<PyTracer>,
+    arguments: Arguments,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    entered: bool,
+    span: Option<Py<PySpan>>,
+    /// Set while the span is active because of this block.
+    active: Option<Active>,
+}
+
+struct Active {
+    token: Token,
+    before: Option<Py<PySpan>>,
+}
+
+/// The attribute that names what ended a block without being an error.
+const ENDED_BY: &str = "nanospan.ended_by";
+
+impl PyBlock {
+    pub(crate) fn new(tracer: Py<PyTracer>, arguments: Arguments) -> Self {
+        Self {
+            tracer,
+            arguments,
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn span(&self, py: Python<'_>) -> Option<Py<PySpan>> {
+        self.state().span.as_ref().map(|span| span.clone_ref(py))
+    }
+}
+
+#[pymethods]
+impl PyBlock {
+    fn __enter__(&self, py: Python<'_>) -> PyResult<Py<PySpan>> {
+        let span = self._start(py)?;
+        self._resume(py)?;
+        Ok(span)
+    }
+
+    #[pyo3(signature = (exc_type, exc_value, traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (exc_type, traceback);
+        self._suspend(py)?;
+        self._finish(py, Some(exc_value))
+    }
+
+    /// Decorates a function, coroutine function, generator function or async generator function:
+    /// each call is a span of its own. A generator's span is active only while its body runs.
+    #[pyo3(signature = (function, /))]
+    fn __call__<'py>(
+        slf: &Bound<'py, Self>,
+        function: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py()
+            .import("nanospan._decorate")?
+            .call_method1("decorate", (slf, function))
+    }
+
+    /// A block with the same arguments, not entered.
+    fn _fresh(&self, py: Python<'_>) -> Self {
+        Self::new(self.tracer.clone_ref(py), self.arguments.clone_ref(py))
+    }
+
+    /// Starts the span. It is not active yet.
+    fn _start(&self, py: Python<'_>) -> PyResult<Py<PySpan>> {
+        if std::mem::replace(&mut self.state().entered, true) {
+            return Err(PyRuntimeError::new_err(
+                "a block can be entered once: call start_as_current_span for each",
+            ));
+        }
+        let span = self.arguments.start(py, self.tracer.get())?;
+        self.state().span = Some(span.clone_ref(py));
+        Ok(span)
+    }
+
+    /// Makes the span active.
+    fn _resume(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(span) = self.span(py).filter(|span| span.get().core().is_some()) else {
+            return Ok(());
+        };
+        let scope = self.tracer.get().scope();
+        let before = scope.active(py)?;
+        let token = scope.enter(py, &span)?;
+        self.state().active = Some(Active { token, before });
+        Ok(())
+    }
+
+    /// Makes active again what was before.
+    fn _suspend(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(Active { token, before }) = self.state().active.take() else {
+            return Ok(());
+        };
+        if !self.tracer.get().scope().leave(py, token)? {
+            if let Some(span) = self.span(py) {
+                span.get().mark_left(before);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finishes the span; `error` is what left the block, if anything did.
+    #[pyo3(signature = (error=None))]
+    fn _finish(&self, py: Python<'_>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let Some(span) = self.state().span.take() else {
+            return Ok(());
+        };
+        let span = span.get();
+        if let (Some(core), Some(error)) = (span.core(), error) {
+            if let Ok(error) = error.cast::<PyBaseException>() {
+                tell(py, span, core, error)?;
+            }
+        }
+        span.end(py, None)
+    }
+}
+
+/// Says on the span what left its block.
+fn tell(
+    py: Python<'_>,
+    span: &PySpan,
+    core: &Span,
+    error: &Bound<'_, PyBaseException>,
+) -> PyResult<()> {
+    if !core.is_recording() {
+        return Ok(());
+    }
+    let name = error.get_type().name()?.to_string();
+    if !is_failure(py, error)? {
+        core.set_attribute(ENDED_BY, Value::Text(&name));
+        return Ok(());
+    }
+    span.record_exception(py, error)?;
+    if core.status().code == StatusCode::Unset {
+        let message = message_of(error);
+        let description = if message.is_empty() {
+            name
+        } else {
+            format!("{name}: {message}")
+        };
+        core.set_status(StatusCode::Error, Some(&description));
+    }
+    Ok(())
+}
+
+/// False for what ends a block in the ordinary course of things.
+fn is_failure(py: Python<'_>, error: &Bound<'_, PyBaseException>) -> PyResult<bool> {
+    if error.is_instance_of::<PyGeneratorExit>()
+        || error.is_instance_of::<PyStopIteration>()
+        || error.is_instance_of::<PyStopAsyncIteration>()
+        || error.is_instance_of::<PyKeyboardInterrupt>()
+    {
+        return Ok(false);
+    }
+    if error.is_instance_of::<PySystemExit>() {
+        let code = error.getattr("code")?;
+        return Ok(!code.is_none() && !code.eq(0)?);
+    }
+    // asyncio is not imported for this: if nobody has, nobody raises its errors.
+    let modules = py.import("sys")?.getattr("modules")?;
+    let asyncio = modules.call_method1("get", ("asyncio.exceptions",))?;
+    if asyncio.is_none() {
+        return Ok(true);
+    }
+    Ok(!error.is_instance(&asyncio.getattr("CancelledError")?)?)
+}

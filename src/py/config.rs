@@ -1,0 +1,391 @@
+//! `configure` and what it is given; `flush`, `shutdown`, `stats`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+
+use super::argument;
+use super::clock::{PyManualClock, PyScriptedIds};
+use super::error::{misuse, wrong_type, wrong_value};
+use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
+use super::lifecycle;
+use super::sampler;
+use super::value::{Reader, text};
+use crate::clock::Clock;
+use crate::counter::Reason;
+use crate::limits::SpanLimits;
+use crate::pipeline::{Config, Exporter, Pipeline, QueueConfig, Settings};
+use crate::resource::Resource;
+use crate::sampler::{Ratio, Sampler};
+use crate::value::Value;
+
+/// How much one span may hold. What is beyond is left out and counted on the span.
+///
+/// `attribute_value_length` counts characters of text and bytes of bytes; None keeps all. Raises
+/// `TypeError` or `ValueError` naming the argument.
+#[pyclass(frozen, eq, name = "SpanLimits", module = "nanospan")]
+#[derive(PartialEq, Eq)]
+pub(crate) struct PySpanLimits(SpanLimits);
+
+#[pymethods]
+impl PySpanLimits {
+    #[new]
+    #[pyo3(signature = (*, attribute_count=None, attribute_value_length=None, event_count=None, link_count=None, attribute_per_event_count=None, attribute_per_link_count=None),
+           text_signature = "(*, attribute_count=128, attribute_value_length=None, event_count=128, link_count=128, attribute_per_event_count=128, attribute_per_link_count=128)")]
+    fn new(
+        attribute_count: Option<&Bound<'_, PyAny>>,
+        attribute_value_length: Option<&Bound<'_, PyAny>>,
+        event_count: Option<&Bound<'_, PyAny>>,
+        link_count: Option<&Bound<'_, PyAny>>,
+        attribute_per_event_count: Option<&Bound<'_, PyAny>>,
+        attribute_per_link_count: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        const MOST: usize = u32::MAX as usize;
+        let mut limits = SpanLimits::default();
+        for (field, argument, came) in [
+            (
+                &mut limits.attribute_count,
+                "attribute_count",
+                attribute_count,
+            ),
+            (&mut limits.event_count, "event_count", event_count),
+            (&mut limits.link_count, "link_count", link_count),
+            (
+                &mut limits.attribute_per_event_count,
+                "attribute_per_event_count",
+                attribute_per_event_count,
+            ),
+            (
+                &mut limits.attribute_per_link_count,
+                "attribute_per_link_count",
+                attribute_per_link_count,
+            ),
+        ] {
+            if let Some(came) = came {
+                *field = argument::count(argument, came, 0, MOST)?;
+            }
+        }
+        limits.attribute_value_length = attribute_value_length
+            .map(|came| argument::count("attribute_value_length", came, 0, MOST))
+            .transpose()?;
+        Ok(Self(limits))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("{:?}", self.0)
+    }
+}
+
+/// How many spans may wait, and how long.
+///
+/// `max_batch_size` spans go into one export; a span waits `max_coalescing_delay` seconds for
+/// others; `max_entries` spans and `max_bytes` bytes may be finished and unsent, then whole traces
+/// are dropped and counted; `max_live_spans` may be open, then new ones are not recorded. Raises
+/// `TypeError` or `ValueError` naming the argument.
+#[pyclass(frozen, eq, name = "QueueConfig", module = "nanospan")]
+#[derive(PartialEq, Eq)]
+pub(crate) struct PyQueueConfig(QueueConfig);
+
+#[pymethods]
+impl PyQueueConfig {
+    #[new]
+    #[pyo3(signature = (*, max_batch_size=None, max_coalescing_delay=None, max_entries=None, max_bytes=None, max_live_spans=None),
+           text_signature = "(*, max_batch_size=512, max_coalescing_delay=1.0, max_entries=10000, max_bytes=16777216, max_live_spans=100000)")]
+    fn new(
+        max_batch_size: Option<&Bound<'_, PyAny>>,
+        max_coalescing_delay: Option<&Bound<'_, PyAny>>,
+        max_entries: Option<&Bound<'_, PyAny>>,
+        max_bytes: Option<&Bound<'_, PyAny>>,
+        max_live_spans: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        const MILLION: usize = 1_000_000;
+        let mut queue = QueueConfig::default();
+        for (field, argument, came, most) in [
+            (
+                &mut queue.max_batch_size,
+                "max_batch_size",
+                max_batch_size,
+                MILLION,
+            ),
+            (&mut queue.max_entries, "max_entries", max_entries, MILLION),
+            (&mut queue.max_bytes, "max_bytes", max_bytes, 1 << 40),
+            (
+                &mut queue.max_live_spans,
+                "max_live_spans",
+                max_live_spans,
+                100 * MILLION,
+            ),
+        ] {
+            if let Some(came) = came {
+                *field = argument::count(argument, came, 1, most)?;
+            }
+        }
+        if let Some(came) = max_coalescing_delay {
+            queue.max_coalescing_delay = argument::seconds("max_coalescing_delay", came)?;
+        }
+        Ok(Self(queue))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("{:?}", self.0)
+    }
+}
+
+/// Builds the pipeline that all tracers use from now on, those taken before included.
+///
+/// `service_name` becomes the resource attribute `service.name`, beside the attributes of
+/// `resource`. `exporter` is one of `FileExporter(path)`, `ConsoleExporter()` and
+/// `MemoryExporter()`, or a sequence of them. `sampling_rate` is a number from 0 to 1: 0.1 samples
+/// 1 of every 10 requests; or a `sampler` is asked for every span; with neither every request is
+/// sampled. With `late_sampling` also what the sampler drops is recorded until its local trace
+/// ends, so that `set_should_sample` can bring it back.
+///
+/// A second call builds a new pipeline and ends the old one, which sends what it has within two
+/// seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
+/// naming the argument, and `OSError` for a file that cannot be written; then nothing has changed.
+#[pyfunction]
+#[pyo3(signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=None),
+       text_signature = "(*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=False)")]
+#[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
+pub(crate) fn configure(
+    py: Python<'_>,
+    service_name: Option<&Bound<'_, PyAny>>,
+    resource: Option<&Bound<'_, PyAny>>,
+    exporter: Option<&Bound<'_, PyAny>>,
+    sampling_rate: Option<&Bound<'_, PyAny>>,
+    sampler: Option<&Bound<'_, PyAny>>,
+    limits: Option<&Bound<'_, PyAny>>,
+    queue: Option<&Bound<'_, PyAny>>,
+    late_sampling: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    _configure(
+        py,
+        service_name,
+        resource,
+        exporter,
+        sampling_rate,
+        sampler,
+        limits,
+        queue,
+        late_sampling,
+        None,
+        None,
+    )
+}
+
+/// `configure`, with a clock and ids for tests.
+#[pyfunction]
+#[pyo3(signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=None, clock=None, ids=None))]
+#[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
+pub(crate) fn _configure(
+    py: Python<'_>,
+    service_name: Option<&Bound<'_, PyAny>>,
+    resource: Option<&Bound<'_, PyAny>>,
+    exporter: Option<&Bound<'_, PyAny>>,
+    sampling_rate: Option<&Bound<'_, PyAny>>,
+    sampler: Option<&Bound<'_, PyAny>>,
+    limits: Option<&Bound<'_, PyAny>>,
+    queue: Option<&Bound<'_, PyAny>>,
+    late_sampling: Option<&Bound<'_, PyAny>>,
+    clock: Option<&Bound<'_, PyManualClock>>,
+    ids: Option<&Bound<'_, PyScriptedIds>>,
+) -> PyResult<()> {
+    let (sampler, sampling_rate) = sampler_of(sampling_rate, sampler)?;
+    let limits = match limits {
+        None => SpanLimits::default(),
+        Some(came) => {
+            let limits = came.cast::<PySpanLimits>();
+            limits
+                .map_err(|_| wrong_type("limits", "a SpanLimits or None", came))?
+                .get()
+                .0
+                .clone()
+        }
+    };
+    let queue = match queue {
+        None => QueueConfig::default(),
+        Some(came) => {
+            let queue = came.cast::<PyQueueConfig>();
+            queue
+                .map_err(|_| wrong_type("queue", "a QueueConfig or None", came))?
+                .get()
+                .0
+                .clone()
+        }
+    };
+    let late_sampling =
+        late_sampling.map_or(Ok(false), |c| argument::boolean("late_sampling", c))?;
+    let settings = Settings {
+        exporters: exporters_of(exporter)?,
+        resource: resource_of(service_name, resource)?,
+        limits,
+        queue,
+        sampler,
+        sampling_rate,
+        late_sampling,
+        clock: clock.map_or(Clock::System, |clock| clock.get().clock()),
+    };
+    let ids = ids.map(|ids| ids.get().script());
+    let pipeline = Pipeline::new(Config {
+        settings: Arc::new(settings),
+        ids,
+    })?;
+    lifecycle::install(py, pipeline, REPLACED_TIMEOUT)
+}
+
+/// How long a replaced pipeline may take for what it has not sent yet.
+const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Hands over everything that has finished and waits until it was sent, for at most `timeout`
+/// seconds. True only if all of it was taken. Raises `TypeError` or `ValueError` for a timeout that
+/// is no number of seconds.
+#[pyfunction]
+#[pyo3(signature = (timeout=None), text_signature = "(timeout=2.0)")]
+pub(crate) fn flush(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    let deadline = std::time::Instant::now() + timeout_of(timeout)?;
+    let mut sent = true;
+    for pipeline in lifecycle::alive() {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        sent &= py.detach(|| pipeline.flush(left));
+        lifecycle::deliver(py, &pipeline);
+    }
+    Ok(sent)
+}
+
+/// Sends everything that has finished, for at most `timeout` seconds, and ends tracing: until the
+/// next `configure` every tracer is a no-op. Spans that are still open are counted as abandoned.
+/// True only if everything was taken. Raises `TypeError` or `ValueError` for a timeout that is no
+/// number of seconds.
+#[pyfunction]
+#[pyo3(signature = (timeout=None), text_signature = "(timeout=2.0)")]
+pub(crate) fn shutdown(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    let timeout = timeout_of(timeout)?;
+    Ok(lifecycle::shutdown(py, timeout))
+}
+
+/// What the current pipeline, or the last one, has counted since `configure`.
+///
+/// Counts of spans: `started`, `sampled`, `recorded`, `finished`, `sent`, `dropped` by reason,
+/// `abandoned` (never finished), `discarded` (released before they finished), `open_spans`, and
+/// `queued_spans` with `queued_bytes` and `queue_high_water` for what has finished and is not sent.
+/// Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`, the state
+/// of the `worker`, and `last_error` of an exporter. Keys may be added.
+#[pyfunction]
+pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let pipeline = lifecycle::current_or_last();
+    if let Some(pipeline) = &pipeline {
+        lifecycle::deliver(py, pipeline);
+    }
+    let nothing = crate::counter::Counters::default();
+    let counters = pipeline
+        .as_ref()
+        .map_or(&nothing, |pipeline| pipeline.counters());
+    let stats = PyDict::new(py);
+    for (key, counter) in [
+        ("started", &counters.started),
+        ("sampled", &counters.sampled),
+        ("recorded", &counters.recorded),
+        ("finished", &counters.finished),
+        ("sent", &counters.sent),
+        ("abandoned", &counters.abandoned),
+        ("discarded", &counters.discarded),
+        ("ignored_writes", &counters.ignored_writes),
+        ("dropped_values", &counters.dropped_values),
+        ("left_blocks", &counters.left_blocks),
+    ] {
+        stats.set_item(key, counter.get())?;
+    }
+    let dropped = PyDict::new(py);
+    for reason in Reason::ALL {
+        dropped.set_item(reason.name(), counters.dropped.get(reason))?;
+    }
+    stats.set_item("dropped", dropped)?;
+    let (open, spans, bytes, high_water) = pipeline
+        .as_ref()
+        .map_or_else(Default::default, |pipeline| pipeline.gauges());
+    stats.set_item("open_spans", open)?;
+    stats.set_item("queued_spans", spans)?;
+    stats.set_item("queued_bytes", bytes)?;
+    stats.set_item("queue_high_water", high_water)?;
+    stats.set_item(
+        "worker",
+        pipeline
+            .as_ref()
+            .map_or("not_started", |p| p.worker_state()),
+    )?;
+    stats.set_item(
+        "last_error",
+        pipeline.as_ref().and_then(|pipeline| pipeline.last_error()),
+    )?;
+    Ok(stats)
+}
+
+fn timeout_of(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Duration> {
+    timeout.map_or(Ok(Duration::from_secs(2)), |came| {
+        argument::seconds("timeout", came)
+    })
+}
+
+fn sampler_of(
+    rate: Option<&Bound<'_, PyAny>>,
+    came: Option<&Bound<'_, PyAny>>,
+) -> PyResult<(Sampler, Option<Ratio>)> {
+    match (rate, came) {
+        (Some(_), Some(_)) => Err(misuse(
+            "sampling_rate and sampler exclude each other, got both".to_owned(),
+        )),
+        (None, Some(came)) => Ok((sampler::read("sampler", came)?, None)),
+        (Some(came), None) => {
+            let rate = argument::rate("sampling_rate", came)?;
+            Ok((Sampler::parent_based_ratio(rate), Some(rate)))
+        }
+        (None, None) => Ok((Sampler::ParentBased(Box::new(Sampler::AlwaysOn)), None)),
+    }
+}
+
+fn exporters_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Exporter>> {
+    const ALLOWED: &str =
+        "a FileExporter, a ConsoleExporter, a MemoryExporter or a sequence of them";
+    let Some(came) = came else {
+        return Err(misuse(format!("exporter must be {ALLOWED}, got none")));
+    };
+    let one = |came: &Bound<'_, PyAny>| {
+        if let Ok(file) = came.cast::<PyFileExporter>() {
+            Ok(Exporter::File(file.get().path().to_owned()))
+        } else if came.is_instance_of::<PyConsoleExporter>() {
+            Ok(Exporter::Console)
+        } else if let Ok(memory) = came.cast::<PyMemoryExporter>() {
+            Ok(Exporter::Memory(memory.get().memory()))
+        } else {
+            Err(wrong_type("exporter", ALLOWED, came))
+        }
+    };
+    if !came.is_instance_of::<PyList>() && !came.is_instance_of::<PyTuple>() {
+        return one(came).map(|exporter| vec![exporter]);
+    }
+    let exporters = came
+        .try_iter()?
+        .map(|item| one(&item?))
+        .collect::<PyResult<Vec<_>>>()?;
+    if exporters.is_empty() {
+        return Err(wrong_value("exporter", ALLOWED, came));
+    }
+    Ok(exporters)
+}
+
+fn resource_of(
+    service_name: Option<&Bound<'_, PyAny>>,
+    attributes: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Resource> {
+    let mut resource = Resource::default();
+    for (key, value) in Reader::unlimited().attributes("resource", attributes)? {
+        resource.set(&key, value.as_value());
+    }
+    if let Some(came) = service_name {
+        let name: &Bound<'_, PyString> = argument::name("service_name", came)?;
+        resource.set("service.name", Value::Text(&text(name)));
+    }
+    Ok(resource)
+}

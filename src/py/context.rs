@@ -1,0 +1,137 @@
+//! `SpanContext`: ids and flags that travel.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use super::argument;
+use super::error::{wrong_type, wrong_value};
+use super::value::text;
+use crate::context::SpanContext;
+use crate::id::{SpanId, TraceId};
+
+/// The ids and flags of a span, all that another process knows of it.
+///
+/// Made by hand it stands for a remote parent: `trace_id` is 16 bytes and `span_id` 8, neither all
+/// zero; `sampled` is the parent's decision, None where it has taken none; `trace_state` is the
+/// W3C `tracestate` header. Raises `TypeError` or `ValueError` naming the argument.
+#[pyclass(frozen, eq, hash, name = "SpanContext", module = "nanospan")]
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PySpanContext(
+    /// None in the context of the no-op span.
+    pub(crate) Option<SpanContext>,
+);
+
+#[pymethods]
+impl PySpanContext {
+    #[new]
+    #[pyo3(signature = (trace_id, span_id, *, sampled=None, trace_state=None),
+           text_signature = "(trace_id, span_id, *, sampled=None, trace_state='')")]
+    fn new(
+        trace_id: &Bound<'_, PyAny>,
+        span_id: &Bound<'_, PyAny>,
+        sampled: Option<&Bound<'_, PyAny>>,
+        trace_state: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        const TRACE_ID: &str = "16 bytes, not all zero";
+        const SPAN_ID: &str = "8 bytes, not all zero";
+        let trace = id(trace_id).ok_or_else(|| wrong_type("trace_id", TRACE_ID, trace_id))?;
+        let span = id(span_id).ok_or_else(|| wrong_type("span_id", SPAN_ID, span_id))?;
+        Ok(Self(Some(SpanContext {
+            trace_id: trace
+                .try_into()
+                .ok()
+                .and_then(TraceId::new)
+                .ok_or_else(|| wrong_value("trace_id", TRACE_ID, trace_id))?,
+            span_id: span
+                .try_into()
+                .ok()
+                .and_then(SpanId::new)
+                .ok_or_else(|| wrong_value("span_id", SPAN_ID, span_id))?,
+            sampled: argument::optional_bool("sampled", sampled)?,
+            random: false,
+            is_remote: true,
+            trace_state: trace_state.map(state).transpose()?.flatten(),
+        })))
+    }
+
+    /// Sixteen bytes; all zero for the no-op span.
+    #[getter]
+    fn trace_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(
+            py,
+            self.0
+                .as_ref()
+                .map_or(&[0; 16], |context| context.trace_id.as_bytes()),
+        )
+    }
+
+    /// Eight bytes; all zero for the no-op span.
+    #[getter]
+    fn span_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(
+            py,
+            self.0
+                .as_ref()
+                .map_or(&[0; 8], |context| context.span_id.as_bytes()),
+        )
+    }
+
+    /// The trace id as 32 lowercase hexadecimal digits.
+    #[getter]
+    pub(crate) fn trace_id_hex(&self) -> String {
+        self.0
+            .as_ref()
+            .map_or_else(|| "0".repeat(32), |context| context.trace_id.to_string())
+    }
+
+    /// The span id as 16 lowercase hexadecimal digits.
+    #[getter]
+    pub(crate) fn span_id_hex(&self) -> String {
+        self.0
+            .as_ref()
+            .map_or_else(|| "0".repeat(16), |context| context.span_id.to_string())
+    }
+
+    /// The sampling decision when this was read; None where none was taken.
+    #[getter]
+    fn sampled(&self) -> Option<bool> {
+        self.0.as_ref().and_then(|context| context.sampled)
+    }
+
+    /// True when the span is another process's.
+    #[getter]
+    fn is_remote(&self) -> bool {
+        self.0.as_ref().is_some_and(|context| context.is_remote)
+    }
+
+    /// The W3C `tracestate` header; empty when there is none.
+    #[getter]
+    fn trace_state(&self) -> &str {
+        self.0
+            .as_ref()
+            .and_then(|context| context.trace_state.as_deref())
+            .unwrap_or_default()
+    }
+
+    fn __repr__(&self) -> String {
+        let (trace, span) = (self.trace_id_hex(), self.span_id_hex());
+        let sampled = match self.sampled() {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "None",
+        };
+        format!("SpanContext(trace_id={trace}, span_id={span}, sampled={sampled})")
+    }
+}
+
+fn id<'a>(came: &'a Bound<'_, PyAny>) -> Option<&'a [u8]> {
+    came.cast::<PyBytes>().ok().map(|bytes| bytes.as_bytes())
+}
+
+fn state(came: &Bound<'_, PyAny>) -> PyResult<Option<std::sync::Arc<str>>> {
+    let state = came
+        .cast::<PyString>()
+        .map_err(|_| wrong_type("trace_state", "a str", came))?;
+    let state = text(state);
+    Ok((!state.is_empty()).then(|| state.as_ref().into()))
+}

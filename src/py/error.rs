@@ -1,0 +1,51 @@
+//! What raises: the one place where refusals become Python exceptions.
+
+use pyo3::create_exception;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+create_exception!(
+    nanospan,
+    ReleasedSpanError,
+    PyRuntimeError,
+    "The attributes, events and links of the span are gone.\n\n\
+     They can be read until the span is released or its local trace is handed over to the \
+     exporters, which happens when its root finishes, at `flush`, and when it waited for longer \
+     than `max_coalescing_delay`."
+);
+
+/// The longest piece of a wrong argument that a message repeats.
+const SHOWN: usize = 100;
+
+/// An argument of a type that is not allowed.
+pub(crate) fn wrong_type(argument: &str, allowed: &str, came: &Bound<'_, PyAny>) -> PyErr {
+    let kind = came
+        .get_type()
+        .name()
+        .map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!(
+        "{argument} must be {allowed}, got {} ({kind})",
+        shown(came)
+    ))
+}
+
+/// An argument of the right type with a value that is not allowed.
+pub(crate) fn wrong_value(argument: &str, allowed: &str, came: &Bound<'_, PyAny>) -> PyErr {
+    PyValueError::new_err(format!("{argument} must be {allowed}, got {}", shown(came)))
+}
+
+/// A call that the state of things does not allow.
+pub(crate) fn misuse(text: String) -> PyErr {
+    PyValueError::new_err(text)
+}
+
+/// `repr`, cut; an object that cannot say what it is must not hide the message.
+fn shown(came: &Bound<'_, PyAny>) -> String {
+    let text = came
+        .repr()
+        .map_or_else(|_| "an object without repr".to_owned(), |r| r.to_string());
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,157 @@
+//! What happens to pipelines when the process forks or ends, and how notices reach the log.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::pipeline::{self, Pipeline};
+use crate::sys;
+
+/// Pipelines that may still have something to send: the current one, and retired ones.
+static ALIVE: Mutex<Vec<Weak<Pipeline>>> = Mutex::new(Vec::new());
+
+/// How long the end of the program may take for what is not sent yet.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Puts a pipeline in the place of the current one, which ends within `timeout`.
+pub(crate) fn install(py: Python<'_>, new: Arc<Pipeline>, timeout: Duration) -> PyResult<()> {
+    register_hooks(py)?;
+    remember(&new);
+    if let Some(old) = pipeline::replace(Some(new)) {
+        py.detach(|| old.retire(timeout));
+        deliver(py, &old);
+    }
+    Ok(())
+}
+
+/// The pipelines that may still have something to send.
+pub(crate) fn alive() -> Vec<Arc<Pipeline>> {
+    let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    alive.retain(|pipeline| {
+        pipeline
+            .upgrade()
+            .is_some_and(|pipeline| !pipeline.is_closed())
+    });
+    alive.iter().filter_map(Weak::upgrade).collect()
+}
+
+/// Ends all of them. True if everything was taken within `timeout`.
+pub(crate) fn shutdown(py: Python<'_>, timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
+    let current = pipeline::replace(None);
+    let mut sent = true;
+    for pipeline in alive() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        sent &= py.detach(|| pipeline.shutdown(left));
+        deliver(py, &pipeline);
+    }
+    if let Some(current) = current {
+        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
+    }
+    sent
+}
+
+/// The pipeline that `shutdown` ended, for `stats`.
+static LAST: Mutex<Option<Arc<Pipeline>>> = Mutex::new(None);
+
+/// The current pipeline, or the last one.
+pub(crate) fn current_or_last() -> Option<Arc<Pipeline>> {
+    pipeline::current().or_else(|| LAST.lock().unwrap_or_else(PoisonError::into_inner).clone())
+}
+
+fn remember(pipeline: &Arc<Pipeline>) {
+    let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    alive.retain(|known| known.strong_count() > 0);
+    alive.push(Arc::downgrade(pipeline));
+}
+
+thread_local! {
+    static DELIVERING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// True while this thread is in a log handler that a notice of ours called: what it traces would
+/// trace itself.
+pub(crate) fn is_delivering() -> bool {
+    DELIVERING.get()
+}
+
+/// Passes the notices of a pipeline to `logging.getLogger("nanospan")`. No lock is held, and a
+/// handler that raises is none of the application's business.
+pub(crate) fn deliver(py: Python<'_>, pipeline: &Pipeline) {
+    if is_delivering() {
+        return;
+    }
+    let notices = pipeline.notices().take();
+    if notices.is_empty() {
+        return;
+    }
+    DELIVERING.set(true);
+    let logged = py.import("logging").and_then(|logging| {
+        let logger = logging.call_method1("getLogger", ("nanospan",))?;
+        for notice in notices {
+            let text = match notice.count {
+                1 => notice.text,
+                count => format!("{} ({count} times)", notice.text),
+            };
+            // A handler that raises must not keep the other notices from the log.
+            let _ = logger.call_method1("warning", ("%s", text));
+        }
+        Ok(())
+    });
+    DELIVERING.set(false);
+    // Only an interpreter that is ending cannot import logging.
+    drop(logged);
+}
+
+/// In a child made by `fork` every lock and thread of the parent's pipelines is lost: a new
+/// pipeline with the same settings takes the current one's place, and the old are never touched.
+#[pyfunction]
+#[pyo3(name = "_after_fork_in_child")]
+fn after_fork_in_child(py: Python<'_>) {
+    sys::forked();
+    let inherited = pipeline::replace(None);
+    let all = std::mem::take(&mut *ALIVE.lock().unwrap_or_else(PoisonError::into_inner));
+    std::mem::forget(all);
+    let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
+    std::mem::forget(last);
+    let Some(inherited) = inherited else { return };
+    if let Ok(reborn) = inherited.reborn() {
+        remember(&reborn);
+        pipeline::replace(Some(reborn));
+    } else {
+        // Its file cannot be opened again: the child goes on without tracing, and says so.
+        let logging = py
+            .import("logging")
+            .and_then(|l| l.call_method1("getLogger", ("nanospan",)));
+        let text = "a trace file could not be opened in a forked child: it records no spans";
+        let _ = logging.and_then(|logger| logger.call_method1("warning", (text,)));
+    }
+    std::mem::forget(inherited);
+}
+
+/// Ends all pipelines, as the program does.
+#[pyfunction]
+#[pyo3(name = "_at_exit")]
+fn at_exit(py: Python<'_>) {
+    shutdown(py, EXIT_TIMEOUT);
+}
+
+/// Registers the hooks of this process once. The first caller does it; another thread that comes
+/// meanwhile need not wait, since nothing exits or forks in between that matters to it.
+fn register_hooks(py: Python<'_>) -> PyResult<()> {
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if REGISTERED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    py.import("atexit")?
+        .call_method1("register", (wrap_pyfunction!(at_exit, py)?,))?;
+    let hooks = PyDict::new(py);
+    hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
+    py.import("os")?
+        .call_method("register_at_fork", (), Some(&hooks))?;
+    Ok(())
+}

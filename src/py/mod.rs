@@ -1,0 +1,59 @@
+//! The Python module `nanospan._core`. Everything here converts, calls the core, and returns.
+
+mod argument;
+mod block;
+mod clock;
+mod config;
+mod context;
+mod data;
+mod error;
+mod exporter;
+mod lifecycle;
+mod sampler;
+mod scope;
+mod span;
+mod start;
+mod tracer;
+mod value;
+mod view;
+
+use pyo3::prelude::*;
+
+/// The core of nanospan.
+// One interpreter lock guards the handles' links; without it they would have to be per thread.
+#[pymodule(gil_used = true)]
+mod _core {
+    use super::*;
+
+    #[pymodule_export]
+    use block::PyBlock;
+    #[pymodule_export]
+    use clock::{PyManualClock, PyScriptedIds};
+    #[pymodule_export]
+    use config::{_configure, PyQueueConfig, PySpanLimits, configure, flush, shutdown, stats};
+    #[pymodule_export]
+    use context::PySpanContext;
+    #[pymodule_export]
+    use data::PySpanData;
+    #[pymodule_export]
+    use error::ReleasedSpanError;
+    #[pymodule_export]
+    use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
+    #[pymodule_export]
+    use sampler::{PyAlwaysOff, PyAlwaysOn, PyParentBased, PyTraceIdRatio};
+    #[pymodule_export]
+    use span::PySpan;
+    #[pymodule_export]
+    use start::PyRoot;
+    #[pymodule_export]
+    use tracer::PyTracer;
+    #[pymodule_export]
+    use view::_view;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("ROOT", Py::new(module.py(), PyRoot)?)?;
+        module.add("tracing", PyTracer::global(module.py())?)?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,650 @@
+//! `Span`: the handle that Python holds.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use pyo3::exceptions::PyBaseException;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+
+use super::argument;
+use super::context::PySpanContext;
+use super::data::{events, links, span_kind, status_code};
+use super::error::{ReleasedSpanError, misuse, wrong_type};
+use super::lifecycle;
+use super::scope::Scope;
+use super::value::{Change, Reader, pairs, text, to_dict};
+use crate::otlp::message;
+use crate::span::{FinishError, Span};
+use crate::trace::Trace;
+
+/// One unit of work: started by a tracer, finished by hand or by its block.
+///
+/// Ids, context, name, kind, times, status and `is_recording()` can be read for ever. Attributes,
+/// events and links can be read until the local trace is handed over to the exporters, then they
+/// raise `ReleasedSpanError`. Writes to an ended span are ignored and counted in `stats()`.
+#[pyclass(frozen, weakref, name = "Span", module = "nanospan")]
+pub(crate) struct PySpan {
+    /// None for the no-op span.
+    recording: Option<Recording>,
+}
+
+pub(crate) struct Recording {
+    span: Span,
+    name: OnceLock<Py<PyString>>,
+    scope: Arc<Scope>,
+    /// The nearest ancestor that had not finished when this was last looked at: it becomes active
+    /// when this span finishes. A span that has finished keeps no finished parent.
+    parent: Mutex<Option<Py<PySpan>>>,
+    /// Its block was left in another context than it was entered in.
+    left: AtomicBool,
+    /// What was active before that block.
+    before: Mutex<Option<Py<PySpan>>>,
+}
+
+impl PySpan {
+    /// The span that every tracer starts until one is configured.
+    pub(crate) fn no_op() -> Self {
+        Self { recording: None }
+    }
+
+    pub(crate) fn new(
+        py: Python<'_>,
+        span: Span,
+        name: Option<Py<PyString>>,
+        scope: Arc<Scope>,
+        parent: Option<Py<PySpan>>,
+    ) -> Self {
+        let once = OnceLock::new();
+        if let Some(name) = name {
+            once.get_or_init(|| name);
+        }
+        let parent = parent.and_then(|parent| Self::unfinished_from(py, parent));
+        Self {
+            recording: Some(Recording {
+                span,
+                name: once,
+                scope,
+                parent: Mutex::new(parent),
+                left: AtomicBool::new(false),
+                before: Mutex::new(None),
+            }),
+        }
+    }
+
+    /// The core's span; None for the no-op span.
+    pub(crate) fn core(&self) -> Option<&Span> {
+        self.recording.as_ref().map(|recording| &recording.span)
+    }
+
+    /// True when the span's tracer has the namespace of `scope`.
+    pub(crate) fn is_in(&self, scope: &Arc<Scope>) -> bool {
+        self.recording
+            .as_ref()
+            .is_some_and(|recording| Arc::ptr_eq(&recording.scope, scope))
+    }
+
+    /// Of this span and its ancestors in the local trace, the root, if it is still open.
+    pub(crate) fn open_root(
+        py: Python<'_>,
+        span: Py<PySpan>,
+        trace: &Arc<Trace>,
+    ) -> Option<Py<Self>> {
+        let mut span = Self::unfinished_from(py, span)?;
+        loop {
+            let core = span
+                .get()
+                .core()
+                .filter(|core| Arc::ptr_eq(core.trace(), trace))?;
+            if core.is_root() {
+                return Some(span);
+            }
+            span = Self::unfinished_from(py, span.get().parent(py)?)?;
+        }
+    }
+
+    /// What was active before this span, if its block was left in another context.
+    pub(crate) fn left_for(&self, py: Python<'_>) -> Option<Option<Py<PySpan>>> {
+        let recording = self.recording.as_ref()?;
+        if !recording.left.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(
+            lock(&recording.before)
+                .as_ref()
+                .map(|span| span.clone_ref(py)),
+        )
+    }
+
+    /// Marks the span as left by its block in another context, for whoever finds it active.
+    pub(crate) fn mark_left(&self, before: Option<Py<PySpan>>) {
+        let Some(recording) = &self.recording else {
+            return;
+        };
+        let replaced = std::mem::replace(&mut *lock(&recording.before), before);
+        recording.left.store(true, Ordering::Relaxed);
+        recording
+            .span
+            .trace()
+            .pipeline()
+            .counters()
+            .left_blocks
+            .add(1);
+        drop(replaced);
+    }
+
+    /// Names a draft.
+    pub(crate) fn link(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyString>,
+        start_time_ns: Option<u64>,
+    ) -> PyResult<()> {
+        let Some(recording) = &self.recording else {
+            return Ok(());
+        };
+        recording
+            .span
+            .link(&text(name), start_time_ns)
+            .map_err(|_| {
+                misuse(format!(
+                    "span must be a draft that is not linked yet, got {}",
+                    self.name_text(py)
+                ))
+            })?;
+        recording.name.get_or_init(|| name.clone().unbind());
+        Ok(())
+    }
+
+    /// Ends the span and leaves the active span alone: for blocks, which have restored it already.
+    pub(crate) fn end(&self, py: Python<'_>, end_time_ns: Option<u64>) -> PyResult<()> {
+        let Some(recording) = &self.recording else {
+            return Ok(());
+        };
+        let pipeline = recording.span.trace().pipeline();
+        match recording.span.finish(end_time_ns) {
+            Ok(()) => recording.shorten(py),
+            Err(FinishError::Draft) => {
+                return Err(misuse(
+                    "finish: the span is a draft, give it a name with link_span first".to_owned(),
+                ));
+            }
+            Err(FinishError::EndBeforeStart(by_ns)) => {
+                let name = self.name_text(py);
+                pipeline.notices().leave(&format!("end before start {name}"), || {
+                    format!("span {name}: end_time_ns lies {by_ns} ns before its start; it stays open")
+                });
+                lifecycle::deliver(py, pipeline);
+            }
+        }
+        if recording.span.is_root() {
+            lifecycle::deliver(py, pipeline);
+        }
+        Ok(())
+    }
+
+    /// Records an exception: its type, message and stack trace.
+    pub(crate) fn record_exception(
+        &self,
+        py: Python<'_>,
+        error: &Bound<'_, PyBaseException>,
+    ) -> PyResult<()> {
+        let Some(span) = self.core() else {
+            return Ok(());
+        };
+        let facts = PyDict::new(py);
+        facts.set_item("exception.type", type_name(error)?)?;
+        facts.set_item("exception.message", message_of(error))?;
+        facts.set_item("exception.stacktrace", stack_trace(py, error))?;
+        let attributes =
+            Reader::new(span.trace().pipeline()).attributes("error", Some(facts.as_any()))?;
+        span.add_event("exception", None, pairs(&attributes));
+        Ok(())
+    }
+
+    fn parent(&self, py: Python<'_>) -> Option<Py<PySpan>> {
+        let recording = self.recording.as_ref()?;
+        lock(&recording.parent)
+            .as_ref()
+            .map(|parent| parent.clone_ref(py))
+    }
+
+    /// `span`, or its nearest ancestor that has not finished.
+    fn unfinished_from(py: Python<'_>, span: Py<PySpan>) -> Option<Py<PySpan>> {
+        let mut span = span;
+        while !span.get().core().is_some_and(Span::is_unfinished) {
+            span = span.get().parent(py)?;
+        }
+        Some(span)
+    }
+
+    fn read(&self) -> PyResult<message::Span> {
+        let Some(span) = self.core() else {
+            return Ok(message::Span::default());
+        };
+        span.read().map_err(|_| {
+            ReleasedSpanError::new_err(
+                "attributes, events and links are gone: the span was released, or its trace was \
+                 handed over to the exporters",
+            )
+        })
+    }
+
+    fn name_text(&self, py: Python<'_>) -> String {
+        self.name(py)
+            .map_or_else(|_| String::new(), |name| format!("{:?}", text(&name)))
+    }
+}
+
+impl Recording {
+    /// Keeps the nearest unfinished ancestor instead of a finished parent.
+    fn shorten(&self, py: Python<'_>) {
+        let parent = lock(&self.parent)
+            .as_ref()
+            .map(|parent| parent.clone_ref(py));
+        let Some(parent) = parent else { return };
+        let nearest = PySpan::unfinished_from(py, parent);
+        let replaced = std::mem::replace(&mut *lock(&self.parent), nearest);
+        // The lock is gone: dropping a handle may end spans.
+        drop(replaced);
+    }
+}
+
+#[pymethods]
+impl PySpan {
+    /// The ids and flags of the span, with the sampling decision as it stands.
+    #[getter]
+    fn context(&self) -> PySpanContext {
+        PySpanContext(self.core().map(Span::context))
+    }
+
+    /// Sixteen bytes; all zero for the no-op span.
+    #[getter]
+    fn trace_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let id = self.core().map(|span| span.trace().trace_id());
+        PyBytes::new(py, id.as_ref().map_or(&[0; 16], |id| id.as_bytes()))
+    }
+
+    /// Eight bytes; all zero for the no-op span.
+    #[getter]
+    fn span_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(
+            py,
+            self.core()
+                .map_or(&[0; 8], |span| span.span_id().as_bytes()),
+        )
+    }
+
+    /// The trace id as 32 lowercase hexadecimal digits.
+    #[getter]
+    fn trace_id_hex(&self) -> String {
+        self.context().trace_id_hex()
+    }
+
+    /// The span id as 16 lowercase hexadecimal digits.
+    #[getter]
+    fn span_id_hex(&self) -> String {
+        self.context().span_id_hex()
+    }
+
+    /// The parent's eight bytes, None for the root of a trace.
+    #[getter]
+    fn parent_id<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let id = self.core().and_then(Span::parent_id);
+        id.map(|id| PyBytes::new(py, id.as_bytes()))
+    }
+
+    /// The name of the span; empty for a draft and for the no-op span.
+    #[getter]
+    fn name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        let name = self
+            .recording
+            .as_ref()
+            .and_then(|recording| recording.name.get());
+        Ok(name.map_or_else(|| PyString::new(py, ""), |name| name.bind(py).clone()))
+    }
+
+    /// What the span is to the one who asked for its work.
+    #[getter]
+    fn kind<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        span_kind(py, self.core().map_or(1, |span| span.kind() as i32))
+    }
+
+    /// Nanoseconds since 1970; 0 for a draft and for the no-op span.
+    #[getter]
+    fn start_time_ns(&self) -> u64 {
+        self.core().map_or(0, Span::start_time_ns)
+    }
+
+    /// Nanoseconds since 1970, None until the span finishes.
+    #[getter]
+    fn end_time_ns(&self) -> Option<u64> {
+        self.core().and_then(Span::end_time_ns)
+    }
+
+    /// How the work ended, as far as anybody said.
+    #[getter]
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        status_code(py, self.core().map_or(0, |span| span.status().code as i32))
+    }
+
+    /// Why it failed, None unless that was said.
+    #[getter]
+    fn status_description(&self) -> Option<String> {
+        self.core()
+            .and_then(|span| span.status().description)
+            .map(String::from)
+    }
+
+    /// The attributes, as a new dict. Raises `ReleasedSpanError` once they are gone.
+    #[getter]
+    fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        to_dict(py, &self.read()?.attributes)
+    }
+
+    /// The events, in the order in which they were added. Raises `ReleasedSpanError` once they are
+    /// gone.
+    #[getter]
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        events(py, &self.read()?)
+    }
+
+    /// The links, in the order in which they were added. Raises `ReleasedSpanError` once they are
+    /// gone.
+    #[getter]
+    fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        links(py, &self.read()?)
+    }
+
+    /// True while what is set on the span is kept: it is sampled, or may still be, and has not
+    /// ended.
+    fn is_recording(&self) -> bool {
+        self.core().is_some_and(Span::is_recording)
+    }
+
+    /// Sets an attribute; the last write of a key wins, None removes it.
+    ///
+    /// Any value is taken: text, bool, int, float, bytes, and lists and mappings of these. Others
+    /// become text if they define `__str__`, else they are left out and counted. Raises
+    /// `TypeError` for a key that is not a str.
+    fn set_attribute(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(span) = self.core() else {
+            return Ok(());
+        };
+        let key = key
+            .cast::<PyString>()
+            .map_err(|_| wrong_type("key", "a str", key))?;
+        let key = text(key);
+        match Reader::new(span.trace().pipeline()).change(&key, value)? {
+            Change::Set(value) => span.set_attribute(&key, value.as_value()),
+            Change::Unset => span.unset_attribute(&key),
+            Change::Nothing => (),
+        }
+        Ok(())
+    }
+
+    /// Sets several attributes, as `set_attribute` does. With a key that is not a str it raises
+    /// `TypeError` and sets none.
+    fn set_attributes(&self, attributes: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(span) = self.core() else {
+            return Ok(());
+        };
+        let reader = Reader::new(span.trace().pipeline());
+        for (key, change) in reader.changes("attributes", Some(attributes))? {
+            match change {
+                Change::Set(value) => span.set_attribute(&key, value.as_value()),
+                Change::Unset => span.unset_attribute(&key),
+                Change::Nothing => (),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an event, now unless `time_ns` (nanoseconds since 1970) says when.
+    #[pyo3(signature = (name, attributes=None, *, time_ns=None))]
+    fn add_event(
+        &self,
+        name: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+        time_ns: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let Some(span) = self.core() else {
+            return Ok(());
+        };
+        let name = name
+            .cast::<PyString>()
+            .map_err(|_| wrong_type("name", "a str", name))?;
+        let time_ns = argument::time_ns("time_ns", time_ns)?;
+        let reader = Reader::new(span.trace().pipeline());
+        let attributes = reader.attributes("attributes", attributes)?;
+        span.add_event(&text(name), time_ns, pairs(&attributes));
+        Ok(())
+    }
+
+    /// Adds a link to a span that has to do with this one without being its parent.
+    #[pyo3(signature = (context, attributes=None))]
+    fn add_link(
+        &self,
+        context: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let Some(span) = self.core() else {
+            return Ok(());
+        };
+        let context = context
+            .cast::<PySpanContext>()
+            .map_err(|_| wrong_type("context", "a SpanContext", context))?;
+        let reader = Reader::new(span.trace().pipeline());
+        let attributes = reader.attributes("attributes", attributes)?;
+        if let Some(context) = &context.get().0 {
+            span.add_link(context, pairs(&attributes));
+        }
+        Ok(())
+    }
+
+    /// Adds an event named `exception`.
+    ///
+    /// Text becomes its `exception.message`; an exception gives `exception.type`,
+    /// `exception.message` and `exception.stacktrace` (OpenTelemetry semantic conventions,
+    /// "Exceptions on spans"). The status is left alone.
+    fn record_error(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(span) = self.core() else {
+            return Ok(());
+        };
+        if let Ok(error) = error.cast::<PyBaseException>() {
+            return self.record_exception(py, error);
+        }
+        let message = error
+            .cast::<PyString>()
+            .map_err(|_| wrong_type("error", "a str or an exception", error))?;
+        let message = text(message);
+        let attributes = [("exception.message", crate::value::Value::Text(&message))];
+        span.add_event("exception", None, attributes.into_iter());
+        Ok(())
+    }
+
+    /// Sets the status. OK is final, UNSET changes nothing, and a description counts only with
+    /// ERROR (OpenTelemetry trace API, "Set Status").
+    #[pyo3(signature = (status, description=None))]
+    fn set_status(
+        &self,
+        status: &Bound<'_, PyAny>,
+        description: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let Some(span) = self.core() else {
+            return Ok(());
+        };
+        let code = argument::status(status)?;
+        let description = description
+            .map(|came| {
+                came.cast::<PyString>()
+                    .map_err(|_| wrong_type("description", "a str or None", came))
+            })
+            .transpose()?;
+        span.set_status(code, description.map(text).as_deref());
+        Ok(())
+    }
+
+    /// Ends the span, now unless `end_time_ns` (nanoseconds since 1970) says when.
+    ///
+    /// The first end wins. An end before the start is logged and ignored, and the span stays open.
+    /// If the span is active, its nearest ancestor of the same namespace that has not finished
+    /// becomes active. Raises `ValueError` for a draft.
+    #[pyo3(signature = (end_time_ns=None))]
+    fn finish(
+        slf: &Bound<'_, Self>,
+        py: Python<'_>,
+        end_time_ns: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let Some(span) = slf.get().core() else {
+            return Ok(());
+        };
+        let end_time_ns = argument::time_ns("end_time_ns", end_time_ns)?;
+        let was_unfinished = span.is_unfinished();
+        slf.get().end(py, end_time_ns)?;
+        if was_unfinished && !span.is_unfinished() {
+            step_up(slf)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the handle. A span that has not finished is discarded; one that has is exported all the
+    /// same. Afterwards writes are ignored, and attributes, events and links raise
+    /// `ReleasedSpanError`.
+    fn release(slf: &Bound<'_, Self>, py: Python<'_>) -> PyResult<()> {
+        let Some(recording) = &slf.get().recording else {
+            return Ok(());
+        };
+        recording.span.release();
+        recording.shorten(py);
+        step_up(slf)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let name = self.name(py)?;
+        let (name, trace, span) = (text(&name), self.trace_id_hex(), self.span_id_hex());
+        Ok(format!(
+            "Span(name={name:?}, trace_id={trace}, span_id={span})"
+        ))
+    }
+
+    fn __copy__(&self) -> PyResult<()> {
+        refuse_copy()
+    }
+
+    fn __deepcopy__(&self, _memo: &Bound<'_, PyAny>) -> PyResult<()> {
+        refuse_copy()
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        refuse_copy()
+    }
+}
+
+fn refuse_copy() -> PyResult<()> {
+    Err(pyo3::exceptions::PyTypeError::new_err(
+        "a span cannot be copied or pickled: pass on span.context",
+    ))
+}
+
+/// If the span is active, its nearest unfinished ancestor of the same namespace becomes active.
+fn step_up(span: &Bound<'_, PySpan>) -> PyResult<()> {
+    let py = span.py();
+    let Some(recording) = &span.get().recording else {
+        return Ok(());
+    };
+    let scope = &recording.scope;
+    if !scope.active(py)?.is_some_and(|active| active.is(span)) {
+        return Ok(());
+    }
+    let mut ancestor = span
+        .get()
+        .parent(py)
+        .and_then(|p| PySpan::unfinished_from(py, p));
+    while let Some(other) = ancestor.take_if(|ancestor| !ancestor.get().is_in(scope)) {
+        ancestor = other
+            .get()
+            .parent(py)
+            .and_then(|p| PySpan::unfinished_from(py, p));
+    }
+    scope.set(py, ancestor.as_ref())
+}
+
+/// `module.Class`, or the bare name of a built-in one.
+fn type_name(error: &Bound<'_, PyBaseException>) -> PyResult<String> {
+    let kind = error.get_type();
+    let (module, name) = (kind.module()?, kind.qualname()?);
+    Ok(if module == "builtins" {
+        name.to_string()
+    } else {
+        format!("{module}.{name}")
+    })
+}
+
+/// What the exception says; one that cannot say it says nothing.
+pub(crate) fn message_of(error: &Bound<'_, PyBaseException>) -> String {
+    error
+        .str()
+        .map_or_else(|_| String::new(), |message| text(&message).into_owned())
+}
+
+/// Longer traces keep their end, where the error is.
+const MAX_STACK_TRACE: usize = 25_000;
+
+fn stack_trace(py: Python<'_>, error: &Bound<'_, PyBaseException>) -> Option<String> {
+    let lines = py
+        .import("traceback")
+        .ok()?
+        .call_method1("format_exception", (error,))
+        .ok()?;
+    let text = PyString::new(py, "").call_method1("join", (lines,)).ok()?;
+    let text = super::value::text(text.cast::<PyString>().ok()?).into_owned();
+    let surplus = text.len().saturating_sub(MAX_STACK_TRACE);
+    let start = (surplus..=text.len()).find(|index| text.is_char_boundary(*index))?;
+    Some(if start == 0 {
+        text
+    } else {
+        format!("…{}", &text[start..])
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+thread_local! {
+    /// Handles that wait to be let go of while another one is.
+    static LETTING_GO: RefCell<Option<Vec<Py<PySpan>>>> = const { RefCell::new(None) };
+}
+
+/// Lets go of the ancestors one by one: a chain of a million handles, each the last reference to
+/// the next, would overflow the stack otherwise.
+impl Drop for PySpan {
+    fn drop(&mut self) {
+        let Some(recording) = &mut self.recording else {
+            return;
+        };
+        let held = [&mut recording.parent, &mut recording.before].map(|mutex| {
+            mutex
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+        });
+        if held.iter().all(Option::is_none) {
+            return;
+        }
+        // A thread that is ending has no such list any more; its chains are as long as they are.
+        let _ = LETTING_GO.try_with(|waiting| {
+            if let Some(waiting) = waiting.borrow_mut().as_mut() {
+                waiting.extend(held.into_iter().flatten());
+                return;
+            }
+            *waiting.borrow_mut() = Some(held.into_iter().flatten().collect());
+            while let Some(span) = waiting.borrow_mut().as_mut().and_then(Vec::pop) {
+                drop(span);
+            }
+            *waiting.borrow_mut() = None;
+        });
+    }
+}

@@ -1,0 +1,438 @@
+//! The working memory of one open span: its name, and what was set on it, in OTLP wire form.
+
+use crate::attribute::Attributes;
+use crate::context::{SpanContext, SpanKind, Status, otlp_flags};
+use crate::id::SpanId;
+use crate::limits::SpanLimits;
+use crate::value::Value;
+use crate::wire::{
+    field_len, put_bytes, put_fixed32, put_fixed64, put_length, put_number, varint_len,
+};
+
+/// Fields of OTLP's `Span`.
+mod field {
+    pub(super) const TRACE_ID: u32 = 1;
+    pub(super) const SPAN_ID: u32 = 2;
+    pub(super) const TRACE_STATE: u32 = 3;
+    pub(super) const PARENT_SPAN_ID: u32 = 4;
+    pub(super) const NAME: u32 = 5;
+    pub(super) const KIND: u32 = 6;
+    pub(super) const START_TIME: u32 = 7;
+    pub(super) const END_TIME: u32 = 8;
+    pub(super) const ATTRIBUTES: u32 = 9;
+    pub(super) const DROPPED_ATTRIBUTES: u32 = 10;
+    pub(super) const EVENTS: u32 = 11;
+    pub(super) const DROPPED_EVENTS: u32 = 12;
+    pub(super) const LINKS: u32 = 13;
+    pub(super) const DROPPED_LINKS: u32 = 14;
+    pub(super) const STATUS: u32 = 15;
+    pub(super) const FLAGS: u32 = 16;
+}
+
+/// A pooled record keeps no more memory than this in each of its buffers.
+const KEPT_BYTES: usize = 4096;
+
+/// What an open span holds. Everything but the name is already what will be sent.
+#[derive(Debug, Default)]
+pub struct Record {
+    name: String,
+    attributes: Attributes,
+    events: Repeated,
+    links: Repeated,
+    /// The attributes of the event or link being added: kept for its memory.
+    scratch: Attributes,
+}
+
+/// Messages of one repeated field.
+#[derive(Debug, Default)]
+struct Repeated {
+    bytes: Vec<u8>,
+    count: usize,
+    dropped: u32,
+}
+
+impl Repeated {
+    /// True when one more fits; else it counts as dropped.
+    fn admits(&mut self, limit: usize) -> bool {
+        if self.count >= limit {
+            self.dropped += 1;
+            return false;
+        }
+        self.count += 1;
+        true
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.count = 0;
+        self.dropped = 0;
+    }
+}
+
+/// What the handle of a span knows and the record does not.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) context: &'a SpanContext,
+    pub(crate) parent_id: Option<SpanId>,
+    pub(crate) parent_is_remote: bool,
+    pub(crate) kind: SpanKind,
+    pub(crate) start_time_ns: u64,
+    pub(crate) end_time_ns: u64,
+    pub(crate) status: &'a Status,
+}
+
+impl Record {
+    /// Names the span.
+    pub fn set_name(&mut self, name: &str) {
+        self.name.clear();
+        self.name.push_str(name);
+    }
+
+    /// The span's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets an attribute; the last write wins.
+    pub fn set_attribute(&mut self, key: &str, value: Value<'_>, limits: &SpanLimits) {
+        let value = value.truncated(limits.attribute_value_length);
+        self.attributes
+            .set(field::ATTRIBUTES, key, value, limits.attribute_count);
+    }
+
+    /// Removes an attribute.
+    pub fn unset_attribute(&mut self, key: &str) {
+        self.attributes.unset(key);
+    }
+
+    /// Adds an event.
+    pub fn add_event<'a>(
+        &mut self,
+        name: &str,
+        time_ns: u64,
+        attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
+        limits: &SpanLimits,
+    ) {
+        const TIME: u32 = 1;
+        const NAME: u32 = 2;
+        const ATTRIBUTES: u32 = 3;
+        const DROPPED: u32 = 4;
+        if !self.events.admits(limits.event_count) {
+            return;
+        }
+        let scratch = &mut self.scratch;
+        fill(
+            scratch,
+            ATTRIBUTES,
+            attributes,
+            limits,
+            limits.attribute_per_event_count,
+        );
+        let length = 9 + field_len(NAME, name.len()) + attributes_len(scratch, DROPPED);
+        let bytes = &mut self.events.bytes;
+        put_length(bytes, field::EVENTS, length);
+        put_fixed64(bytes, TIME, time_ns);
+        put_bytes(bytes, NAME, name.as_bytes());
+        put_attributes(bytes, scratch, DROPPED);
+    }
+
+    /// Adds a link.
+    pub fn add_link<'a>(
+        &mut self,
+        context: &SpanContext,
+        attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
+        limits: &SpanLimits,
+    ) {
+        const TRACE_ID: u32 = 1;
+        const SPAN_ID: u32 = 2;
+        const TRACE_STATE: u32 = 3;
+        const ATTRIBUTES: u32 = 4;
+        const DROPPED: u32 = 5;
+        const FLAGS: u32 = 6;
+        if !self.links.admits(limits.link_count) {
+            return;
+        }
+        let scratch = &mut self.scratch;
+        fill(
+            scratch,
+            ATTRIBUTES,
+            attributes,
+            limits,
+            limits.attribute_per_link_count,
+        );
+        let trace_state = context.trace_state.as_deref().unwrap_or_default();
+        let length = 18
+            + 10
+            + optional_len(TRACE_STATE, trace_state.len())
+            + attributes_len(scratch, DROPPED)
+            + 5;
+        let bytes = &mut self.links.bytes;
+        put_length(bytes, field::LINKS, length);
+        put_bytes(bytes, TRACE_ID, context.trace_id.as_bytes());
+        put_bytes(bytes, SPAN_ID, context.span_id.as_bytes());
+        put_optional(bytes, TRACE_STATE, trace_state.as_bytes());
+        put_attributes(bytes, scratch, DROPPED);
+        put_fixed32(
+            bytes,
+            FLAGS,
+            otlp_flags(context.trace_flags(), context.is_remote),
+        );
+    }
+
+    /// Appends the span as field `number` of the message that holds it.
+    pub(crate) fn write_span(&self, buffer: &mut Vec<u8>, number: u32, facts: &Facts<'_>) {
+        let trace_state = facts.context.trace_state.as_deref().unwrap_or_default();
+        let status = Some(facts.status).filter(|status| **status != Status::default());
+        let status_length = status.map_or(0, status_len);
+        let length = 18
+            + 10
+            + optional_len(field::TRACE_STATE, trace_state.len())
+            + if facts.parent_id.is_some() { 10 } else { 0 }
+            + field_len(field::NAME, self.name.len())
+            + 2
+            + 9
+            + 9
+            + attributes_len(&self.attributes, field::DROPPED_ATTRIBUTES)
+            + self.events.bytes.len()
+            + count_len(field::DROPPED_EVENTS, self.events.dropped)
+            + self.links.bytes.len()
+            + count_len(field::DROPPED_LINKS, self.links.dropped)
+            + if status.is_some() {
+                field_len(field::STATUS, status_length)
+            } else {
+                0
+            }
+            + 6;
+        buffer.reserve(field_len(number, length));
+        put_length(buffer, number, length);
+        let start = buffer.len();
+        put_bytes(buffer, field::TRACE_ID, facts.context.trace_id.as_bytes());
+        put_bytes(buffer, field::SPAN_ID, facts.context.span_id.as_bytes());
+        put_optional(buffer, field::TRACE_STATE, trace_state.as_bytes());
+        if let Some(parent_id) = &facts.parent_id {
+            put_bytes(buffer, field::PARENT_SPAN_ID, parent_id.as_bytes());
+        }
+        put_bytes(buffer, field::NAME, self.name.as_bytes());
+        put_number(buffer, field::KIND, facts.kind as u64);
+        put_fixed64(buffer, field::START_TIME, facts.start_time_ns);
+        put_fixed64(buffer, field::END_TIME, facts.end_time_ns);
+        put_attributes(buffer, &self.attributes, field::DROPPED_ATTRIBUTES);
+        buffer.extend_from_slice(&self.events.bytes);
+        put_count(buffer, field::DROPPED_EVENTS, self.events.dropped);
+        buffer.extend_from_slice(&self.links.bytes);
+        put_count(buffer, field::DROPPED_LINKS, self.links.dropped);
+        if let Some(status) = status {
+            put_length(buffer, field::STATUS, status_length);
+            put_status(buffer, status);
+        }
+        let flags = otlp_flags(facts.context.trace_flags(), facts.parent_is_remote);
+        put_fixed32(buffer, field::FLAGS, flags);
+        debug_assert_eq!(
+            buffer.len() - start,
+            length,
+            "the length was written before the span"
+        );
+    }
+
+    /// Empties the record and keeps its memory for the next span, up to a bound.
+    pub(crate) fn clear(&mut self) {
+        self.name.clear();
+        self.name.shrink_to(KEPT_BYTES);
+        self.attributes.clear(KEPT_BYTES);
+        self.events.clear();
+        self.links.clear();
+        self.scratch.clear(KEPT_BYTES);
+    }
+}
+
+fn fill<'a>(
+    scratch: &mut Attributes,
+    number: u32,
+    attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
+    limits: &SpanLimits,
+    limit: usize,
+) {
+    scratch.clear(KEPT_BYTES);
+    for (key, value) in attributes {
+        scratch.set(
+            number,
+            key,
+            value.truncated(limits.attribute_value_length),
+            limit,
+        );
+    }
+}
+
+fn attributes_len(attributes: &Attributes, dropped: u32) -> usize {
+    attributes.as_bytes().len() + count_len(dropped, attributes.dropped())
+}
+
+fn put_attributes(buffer: &mut Vec<u8>, attributes: &Attributes, dropped: u32) {
+    buffer.extend_from_slice(attributes.as_bytes());
+    put_count(buffer, dropped, attributes.dropped());
+}
+
+fn count_len(number: u32, count: u32) -> usize {
+    if count == 0 {
+        0
+    } else {
+        varint_len(u64::from(number << 3)) + varint_len(u64::from(count))
+    }
+}
+
+fn put_count(buffer: &mut Vec<u8>, number: u32, count: u32) {
+    if count != 0 {
+        put_number(buffer, number, u64::from(count));
+    }
+}
+
+fn optional_len(number: u32, length: usize) -> usize {
+    if length == 0 {
+        0
+    } else {
+        field_len(number, length)
+    }
+}
+
+fn put_optional(buffer: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        put_bytes(buffer, number, bytes);
+    }
+}
+
+const STATUS_MESSAGE: u32 = 2;
+const STATUS_CODE: u32 = 3;
+
+fn status_len(status: &Status) -> usize {
+    optional_len(
+        STATUS_MESSAGE,
+        status.description.as_deref().map_or(0, str::len),
+    ) + 2
+}
+
+fn put_status(buffer: &mut Vec<u8>, status: &Status) {
+    put_optional(
+        buffer,
+        STATUS_MESSAGE,
+        status.description.as_deref().unwrap_or_default().as_bytes(),
+    );
+    put_number(buffer, STATUS_CODE, status.code as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::StatusCode;
+    use crate::id::TraceId;
+    use crate::otlp::message;
+    use prost::Message;
+
+    fn context(byte: u8) -> SpanContext {
+        SpanContext {
+            trace_id: TraceId::new([byte; 16]).unwrap(),
+            span_id: SpanId::new([byte; 8]).unwrap(),
+            sampled: Some(true),
+            random: true,
+            is_remote: byte == 9,
+            trace_state: (byte == 9).then(|| "a=b".into()),
+        }
+    }
+
+    fn written(record: &Record, status: &Status) -> message::Span {
+        let facts = Facts {
+            context: &context(1),
+            parent_id: SpanId::new([2; 8]),
+            parent_is_remote: true,
+            kind: SpanKind::Server,
+            start_time_ns: 5,
+            end_time_ns: 7,
+            status,
+        };
+        let mut buffer = Vec::new();
+        record.write_span(&mut buffer, 2, &facts);
+        let mut spans = message::ScopeSpans::decode(buffer.as_slice())
+            .unwrap()
+            .spans;
+        assert_eq!(spans.len(), 1);
+        spans.remove(0)
+    }
+
+    fn int(key: &str, value: i64) -> message::KeyValue {
+        let value = Some(message::any_value::Value::IntValue(value));
+        message::KeyValue {
+            key: key.into(),
+            value: Some(message::AnyValue { value }),
+        }
+    }
+
+    #[test]
+    fn a_span_reads_back_whole() {
+        let limits = SpanLimits {
+            attribute_count: 1,
+            event_count: 1,
+            attribute_per_event_count: 1,
+            ..SpanLimits::default()
+        };
+        let mut record = Record::default();
+        record.set_name("GET /cart");
+        record.set_attribute("a", Value::Int(1), &limits);
+        record.set_attribute("b", Value::Int(2), &limits);
+        let two = || [("x", Value::Int(1)), ("y", Value::Int(2))].into_iter();
+        record.add_event("e", 6, two(), &limits);
+        record.add_event("left out", 6, two(), &limits);
+        record.add_link(&context(9), two(), &limits);
+        let status = Status {
+            code: StatusCode::Error,
+            description: Some("no".into()),
+        };
+        let expected = message::Span {
+            trace_id: vec![1; 16],
+            span_id: vec![1; 8],
+            parent_span_id: vec![2; 8],
+            flags: 0x303,
+            name: "GET /cart".into(),
+            kind: 2,
+            start_time_unix_nano: 5,
+            end_time_unix_nano: 7,
+            attributes: vec![int("a", 1)],
+            dropped_attributes_count: 1,
+            events: vec![message::Event {
+                time_unix_nano: 6,
+                name: "e".into(),
+                attributes: vec![int("x", 1)],
+                dropped_attributes_count: 1,
+            }],
+            dropped_events_count: 1,
+            links: vec![message::Link {
+                trace_id: vec![9; 16],
+                span_id: vec![9; 8],
+                trace_state: "a=b".into(),
+                attributes: vec![int("x", 1), int("y", 2)],
+                dropped_attributes_count: 0,
+                flags: 0x303,
+            }],
+            status: Some(message::Status {
+                code: 2,
+                message: "no".into(),
+            }),
+            ..message::Span::default()
+        };
+        assert_eq!(written(&record, &status), expected);
+    }
+
+    #[test]
+    fn a_cleared_record_is_as_good_as_new() {
+        let limits = SpanLimits::default();
+        let mut record = Record::default();
+        record.set_name(&"n".repeat(10_000));
+        record.set_attribute("a", Value::Bool(true), &limits);
+        record.add_event("e", 1, std::iter::empty(), &limits);
+        record.clear();
+        assert!(record.name.capacity() <= KEPT_BYTES);
+        assert_eq!(
+            written(&record, &Status::default()),
+            written(&Record::default(), &Status::default())
+        );
+    }
+}

@@ -1,0 +1,248 @@
+//! The pool of records. A slot is named by its index and a generation, so a handle kept too long
+//! finds nothing instead of somebody else's span.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::record::Record;
+
+/// Names a record for as long as one span has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    index: u32,
+    generation: u32,
+}
+
+/// Records in segments that double in size, made when first needed and never moved.
+#[derive(Debug)]
+pub struct Store {
+    segments: [OnceLock<Box<[Mutex<Cell>]>>; SEGMENTS],
+    /// Released indices, the most recently used last: its memory is still in the cache.
+    free: Mutex<Free>,
+    live: AtomicUsize,
+    capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct Free {
+    released: Vec<u32>,
+    /// Indices from here on were never used.
+    unused: u32,
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    generation: u32,
+    claimed: bool,
+    record: Record,
+}
+
+const FIRST_SEGMENT: u32 = 64;
+const SEGMENTS: usize = 24;
+
+impl Store {
+    /// A store for at most `capacity` open spans.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            segments: [const { OnceLock::new() }; SEGMENTS],
+            free: Mutex::default(),
+            live: AtomicUsize::new(0),
+            capacity: capacity.min(Self::MAX_CAPACITY),
+        }
+    }
+
+    /// More spans than this cannot be open at once, whatever the configuration says.
+    pub const MAX_CAPACITY: usize = 100_000_000;
+
+    /// An empty record, or None when `capacity` spans are open.
+    pub fn claim(&self) -> Option<Slot> {
+        let index = {
+            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.live.load(Ordering::Relaxed) >= self.capacity {
+                return None;
+            }
+            self.live.fetch_add(1, Ordering::Relaxed);
+            free.released.pop().unwrap_or_else(|| {
+                free.unused += 1;
+                free.unused - 1
+            })
+        };
+        let mut cell = self
+            .cell(index)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        cell.claimed = true;
+        Some(Slot {
+            index,
+            generation: cell.generation,
+        })
+    }
+
+    /// Works on the record, if the span still has it. `work` must not call Python.
+    pub fn with<R>(&self, slot: Slot, work: impl FnOnce(&mut Record) -> R) -> Option<R> {
+        let mut cell = self
+            .cell(slot.index)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        (cell.claimed && cell.generation == slot.generation).then(|| work(&mut cell.record))
+    }
+
+    /// Works on the record a last time and takes it back, if the span still has it.
+    pub fn release<R>(&self, slot: Slot, work: impl FnOnce(&Record) -> R) -> Option<R> {
+        let result = {
+            let mut cell = self
+                .cell(slot.index)
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if !cell.claimed || cell.generation != slot.generation {
+                return None;
+            }
+            let result = work(&cell.record);
+            cell.record.clear();
+            cell.claimed = false;
+            // Wraps after 2^32 uses of one slot: a handle would have to be kept for all of them.
+            cell.generation = cell.generation.wrapping_add(1);
+            result
+        };
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        self.live.fetch_sub(1, Ordering::Relaxed);
+        free.released.push(slot.index);
+        Some(result)
+    }
+
+    /// Takes back every record without its handle; `seen` gets the names.
+    pub fn reclaim_all(&self, mut seen: impl FnMut(&str)) {
+        let used = self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .unused;
+        for index in 0..used {
+            let generation = {
+                let cell = self
+                    .cell(index)
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                cell.claimed.then_some(cell.generation)
+            };
+            if let Some(generation) = generation {
+                self.release(Slot { index, generation }, |record| seen(record.name()));
+            }
+        }
+    }
+
+    /// How many spans are open.
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// How many records were ever made: the most spans that were open at once.
+    pub fn high_water(&self) -> usize {
+        self.free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .unused as usize
+    }
+
+    fn cell(&self, index: u32) -> &Mutex<Cell> {
+        // Segment n holds FIRST_SEGMENT << n cells, after the FIRST_SEGMENT * (2^n - 1) before it.
+        let segment = (index / FIRST_SEGMENT + 1).ilog2();
+        let start = FIRST_SEGMENT * ((1 << segment) - 1);
+        let cells = self.segments[segment as usize].get_or_init(|| {
+            (0..FIRST_SEGMENT << segment)
+                .map(|_| Mutex::default())
+                .collect()
+        });
+        &cells[(index - start) as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_finds_nothing_once_released() {
+        let store = Store::new(10);
+        let slot = store.claim().unwrap();
+        assert_eq!(store.release(slot, |_| ()), Some(()));
+        assert_eq!(store.release(slot, |_| ()), None);
+        assert_eq!(store.with(slot, |_| ()), None);
+        let next = store.claim().unwrap();
+        assert_eq!(next.index, slot.index, "the hot record comes first");
+        assert_eq!(store.with(slot, |_| ()), None);
+        assert_eq!(store.with(next, |_| ()), Some(()));
+    }
+
+    #[test]
+    fn a_claimed_record_is_empty() {
+        let store = Store::new(10);
+        let slot = store.claim().unwrap();
+        store.with(slot, |record| record.set_name("left behind"));
+        store.release(slot, |_| ());
+        let next = store.claim().unwrap();
+        assert_eq!(
+            store
+                .with(next, |record| record.name().to_owned())
+                .as_deref(),
+            Some("")
+        );
+    }
+
+    #[test]
+    fn no_more_than_the_capacity_are_open_and_the_pool_stays_at_its_high_water_mark() {
+        let store = Store::new(100);
+        for _ in 0..20 {
+            let slots: Vec<_> = std::iter::from_fn(|| store.claim()).collect();
+            assert_eq!((slots.len(), store.live()), (100, 100));
+            for slot in slots {
+                store.release(slot, |_| ());
+            }
+        }
+        assert_eq!((store.live(), store.high_water()), (0, 100));
+    }
+
+    #[test]
+    fn every_index_has_a_cell_of_its_own() {
+        let store = Store::new(Store::MAX_CAPACITY);
+        let cells: std::collections::HashSet<_> = (0..1_000)
+            .map(|index| std::ptr::from_ref(store.cell(index)))
+            .collect();
+        assert_eq!(cells.len(), 1_000);
+        let last = Store::MAX_CAPACITY as u32 - 1;
+        assert!(((last / FIRST_SEGMENT + 1).ilog2() as usize) < SEGMENTS);
+    }
+
+    #[test]
+    fn reclaiming_leaves_every_handle_with_nothing() {
+        let store = Store::new(10);
+        let slots: Vec<_> = (0..3).map(|_| store.claim().unwrap()).collect();
+        store.release(slots[1], |_| ());
+        let mut seen = 0;
+        store.reclaim_all(|_| seen += 1);
+        assert_eq!((seen, store.live()), (2, 0));
+        assert!(slots.iter().all(|slot| store.with(*slot, |_| ()).is_none()));
+    }
+
+    #[test]
+    fn threads_that_share_the_store_never_meet_in_a_record() {
+        let store = Store::new(64);
+        let rounds = if cfg!(miri) { 20 } else { 5_000 };
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let store = &store;
+                scope.spawn(move || {
+                    for round in 0..rounds {
+                        let name = format!("{thread}/{round}");
+                        let slot = store.claim().unwrap();
+                        store.with(slot, |record| record.set_name(&name));
+                        let read = store.release(slot, |record| record.name().to_owned());
+                        assert_eq!(read.as_deref(), Some(name.as_str()));
+                    }
+                });
+            }
+        });
+        assert_eq!(store.live(), 0);
+        assert!(store.high_water() <= 4);
+    }
+}

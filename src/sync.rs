@@ -1,0 +1,20 @@
+//! The locks and atomics of what threads share: `std`'s, or Loom's under `--cfg loom`, so that the
+//! model checker runs the very code that ships.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicU8, Ordering},
+};
+#[cfg(not(loom))]
+pub(crate) use std::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicU8, Ordering},
+};
+
+/// Locks, also after a panic elsewhere: a panic of ours must not spread to every later request.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,239 @@
+//! The local trace: the spans of one request in this process, the decision they share, and the
+//! hand-over of those that finished.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Instant;
+
+use crate::chunk::{ChunkSlot, InstrumentationScope};
+use crate::clock::Anchor;
+use crate::counter::Reason;
+use crate::id::TraceId;
+use crate::pipeline::Pipeline;
+
+/// What becomes of the spans that do not decide for themselves. It outlives the chunk, so late
+/// children follow the final decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Verdict {
+    /// Not recorded: ids and flags only.
+    Unrecorded = 0,
+    /// Recorded; dropped at the end unless somebody says otherwise before (late sampling).
+    Undecided = 1,
+    /// Recorded and sent.
+    Sampled = 2,
+    /// Recorded, and dropped by hand.
+    Dropped = 3,
+}
+
+impl Verdict {
+    fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Undecided,
+            2 => Self::Sampled,
+            3 => Self::Dropped,
+            _ => Self::Unrecorded,
+        }
+    }
+
+    /// True when spans that start now get a record.
+    pub fn records(self) -> bool {
+        self != Self::Unrecorded
+    }
+}
+
+/// A chunk is handed over before its root has finished when it grows beyond this.
+const MAX_CHUNK_BYTES: usize = 1 << 20;
+
+/// The spans of one request in this process.
+#[derive(Debug)]
+pub struct Trace {
+    pipeline: Arc<Pipeline>,
+    trace_id: TraceId,
+    /// True when we made the trace id, and so know that it is random.
+    random: bool,
+    anchor: Anchor,
+    verdict: AtomicU8,
+    /// Some spans have no record, or are gone already: a decision cannot reach all of them.
+    incomplete: AtomicBool,
+    /// The root has finished or is gone: nothing is waited for any more.
+    ended: AtomicBool,
+    /// The queue had no room: the rest of the trace is dropped too.
+    overflowed: AtomicBool,
+    chunk: ChunkSlot,
+    registered: AtomicBool,
+}
+
+impl Trace {
+    pub(crate) fn new(
+        pipeline: &Arc<Pipeline>,
+        trace_id: TraceId,
+        random: bool,
+        verdict: Verdict,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            pipeline: Arc::clone(pipeline),
+            trace_id,
+            random,
+            anchor: pipeline.clock().anchor(),
+            verdict: AtomicU8::new(verdict as u8),
+            incomplete: AtomicBool::new(verdict == Verdict::Unrecorded),
+            ended: AtomicBool::new(false),
+            overflowed: AtomicBool::new(false),
+            chunk: ChunkSlot::default(),
+            registered: AtomicBool::new(false),
+        })
+    }
+
+    /// The pipeline in which the trace began, and in which it ends.
+    pub fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.pipeline
+    }
+
+    /// The trace id.
+    pub fn trace_id(&self) -> TraceId {
+        self.trace_id
+    }
+
+    /// True when the trace id is known to be random.
+    pub(crate) fn random(&self) -> bool {
+        self.random
+    }
+
+    /// Nanoseconds since 1970, from the trace's own anchor.
+    pub fn now_ns(&self) -> u64 {
+        self.anchor.now_ns()
+    }
+
+    /// The decision as it stands.
+    pub fn verdict(&self) -> Verdict {
+        Verdict::from_number(self.verdict.load(Ordering::Relaxed))
+    }
+
+    /// Decides by hand. True when the decision holds for every span of the trace that does not
+    /// decide for itself; false when it reaches only spans that start from now on, or comes too
+    /// late altogether.
+    pub fn set_should_sample(&self, should_sample: bool) -> bool {
+        if self.ended.load(Ordering::Acquire) {
+            return (self.verdict() == Verdict::Sampled) == should_sample;
+        }
+        if self.verdict() == Verdict::Unrecorded && !should_sample {
+            return true;
+        }
+        let verdict = if should_sample {
+            Verdict::Sampled
+        } else {
+            Verdict::Dropped
+        };
+        self.verdict.store(verdict as u8, Ordering::Relaxed);
+        !self.incomplete.load(Ordering::Relaxed)
+    }
+
+    /// Takes in a finished span that `write` writes, and hands over what need not wait.
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        scope: &Arc<InstrumentationScope>,
+        follows: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let (queue, counters) = (self.pipeline.queue(), self.pipeline.counters());
+        counters.finished.add(1);
+        if self.pipeline.is_closed() {
+            counters.dropped.add(Reason::Shutdown, 1);
+            return;
+        }
+        if self.overflowed.load(Ordering::Relaxed) {
+            counters.dropped.add(Reason::QueueFull, 1);
+            return;
+        }
+        let added = self.chunk.add(scope, follows, write);
+        if !queue.reserve(1, added.bytes) {
+            self.overflow();
+        } else if self.ended.load(Ordering::Acquire) {
+            self.hand_over(true);
+        } else if added.spans >= self.pipeline.max_batch_size()
+            || added.run_bytes >= MAX_CHUNK_BYTES
+        {
+            self.hand_over(false);
+        } else if added.spans == 1 {
+            self.wait_for_root();
+        }
+    }
+
+    /// The root has finished, or is gone: hands over the rest, whatever is still open under it.
+    pub(crate) fn end(&self) {
+        if self.verdict() == Verdict::Undecided {
+            self.verdict
+                .store(Verdict::Dropped as u8, Ordering::Relaxed);
+        }
+        // Before the chunk is taken: a child that adds after that sees it, and hands over itself.
+        self.ended.store(true, Ordering::Release);
+        self.hand_over(true);
+        if self.registered.swap(false, Ordering::Relaxed) {
+            self.pipeline.open_traces().remove(self);
+        }
+    }
+
+    /// Hands over what has finished so far. The worker does it when spans grew old, flush and
+    /// shutdown when they are asked to.
+    pub(crate) fn hand_over_early(&self) {
+        self.hand_over(self.ended.load(Ordering::Acquire));
+    }
+
+    /// When the first of the waiting spans finished; None when none waits.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        self.chunk.since()
+    }
+
+    /// The waiting spans.
+    pub fn chunk(&self) -> &ChunkSlot {
+        &self.chunk
+    }
+
+    fn hand_over(&self, last: bool) {
+        let Some(mut chunk) = self.chunk.take() else {
+            return;
+        };
+        if !last {
+            self.incomplete.store(true, Ordering::Relaxed);
+        }
+        let verdict = self.verdict();
+        if verdict != Verdict::Sampled {
+            let (spans, bytes) = chunk.drop_followers();
+            let reason = match verdict {
+                Verdict::Undecided => Reason::LateUndecided,
+                _ => Reason::Unsampled,
+            };
+            self.pipeline.queue().release(spans, bytes);
+            self.pipeline.counters().dropped.add(reason, spans);
+        }
+        if chunk.spans() > 0 {
+            chunk.fit();
+            self.pipeline.enqueue(chunk);
+        }
+    }
+
+    /// Drops the trace as a whole: half a trace helps nobody.
+    fn overflow(&self) {
+        self.overflowed.store(true, Ordering::Relaxed);
+        if let Some(chunk) = self.chunk.take() {
+            self.pipeline.queue().release(chunk.spans(), chunk.bytes());
+            self.pipeline
+                .counters()
+                .dropped
+                .add(Reason::QueueFull, chunk.spans());
+        }
+        self.pipeline.notices().leave("queue full", || {
+            "the queue of finished spans is full: whole traces are dropped \
+             (max_entries and max_bytes of QueueConfig; stats()['dropped']['queue_full'] counts)"
+                .to_owned()
+        });
+    }
+
+    fn wait_for_root(self: &Arc<Self>) {
+        if !self.registered.swap(true, Ordering::Relaxed) {
+            self.pipeline.open_traces().insert(self);
+        }
+        self.pipeline.wake_worker(false);
+    }
+}

@@ -1,0 +1,1 @@
+"""What the tests share: a recorded nanospan, another decoder, and fresh interpreters."""

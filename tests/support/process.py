@@ -1,0 +1,39 @@
+"""Code run in a fresh interpreter, and what such code measures of itself."""
+
+import gc
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+_TESTS = Path(__file__).parent.parent
+
+
+def run_python(
+    code: str, *arguments: str | Path, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Runs `code` in a new process, where `support` can be imported; past the deadline raises."""
+    path = os.pathsep.join([str(_TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, "-c", dedent(code), *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def checked_python(code: str, *arguments: str | Path, timeout: float = 60) -> str:
+    """As `run_python`, for code that must end well and say nothing on stderr; gives its stdout."""
+    completed = run_python(code, *arguments, timeout=timeout)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    return completed.stdout
+
+
+def resident_bytes() -> int:
+    """This process's resident memory, after a garbage collection (Linux)."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
