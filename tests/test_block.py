@@ -280,7 +280,7 @@ def test_a_partial_can_be_decorated(recording):
 
 @pytest.mark.parametrize("thing", [None, 3, "f"])
 def test_what_is_no_function_cannot_be_decorated(recording, thing):
-    with pytest.raises(TypeError, match=type(thing).__name__):
+    with pytest.raises(TypeError, match=f"function must be .* got {thing!r}"):
         tracing.start_as_current_span("x")(thing)
 
 
@@ -343,6 +343,20 @@ def test_a_generators_span_is_active_only_while_its_body_runs(recording):
     assert spans["rows"].parent_id == consumer.span_id
     assert spans["row 0"].parent_id == spans["row 1"].parent_id == spans["rows"].span_id
     assert {span.status for span in spans.values()} == {StatusCode.UNSET}
+
+
+def test_a_block_around_a_yield_is_active_again_when_its_generator_resumes(recording):
+    @tracing.start_as_current_span("rows")
+    def rows():
+        with tracing.start_as_current_span("inner") as inner:
+            yield
+            assert tracing.active_span() is inner
+        assert tracing.active_span().name == "rows"
+        yield
+
+    with tracing.start_as_current_span("consumer") as consumer:
+        for _ in rows():
+            assert tracing.active_span() is consumer
 
 
 def test_a_generator_starts_its_span_when_it_starts_to_run(recording):

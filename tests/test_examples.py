@@ -52,7 +52,7 @@ def test_every_family_has_its_example() -> None:
 
 def test_the_ten_lines_are_ten_and_print_a_waterfall(tmp_path: Path) -> None:
     program = EXAMPLES / "ten_lines.py"
-    assert len([line for line in program.read_text().splitlines() if line]) <= 11
+    assert len([line for line in program.read_text().splitlines() if line]) == 10
     completed = run(program, cwd=tmp_path)
     assert (completed.returncode, completed.stdout) == (0, "")
     rows = [line for line in completed.stderr.splitlines() if re.search(r"[\w)] [µmn]?s\b", line)]

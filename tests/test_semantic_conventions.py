@@ -18,6 +18,7 @@ import opentelemetry.semconv._incubating.attributes
 import opentelemetry.semconv.attributes
 import pytest
 
+import nanospan
 from support.recording import Recording
 
 pytest_plugins = ["support.plugin"]
@@ -482,6 +483,19 @@ def test_compatibility(recording: Recording) -> None:
             status=("ERROR", None),
         ),
     ]
+
+
+def test_what_is_the_same_for_all_invocations_of_a_function_is_on_the_resource() -> None:
+    module, memory = example("faas"), nanospan.MemoryExporter()
+    nanospan.configure(service_name="reports", resource=module.RESOURCE, exporter=memory)
+    module.example()
+    sdk = {"name": "nanospan", "language": "python", "version": nanospan.__version__}
+    expected_resource = {
+        "service.name": "reports",
+        **module.RESOURCE,
+        **{f"telemetry.sdk.{key}": value for key, value in sdk.items()},
+    }
+    assert [span.resource for span in memory.spans()] == [expected_resource] * 3
 
 
 @cache

@@ -149,6 +149,6 @@ def test_a_span_is_encoded_with_the_fields_of_otlp(entry):
     with recording(ids=ids) as recorded:
         _record(facts)
         (span,) = recorded.proto_spans()
-    absent = {"parent_span_id": "", "status": {"code": 0}}
+    absent = {"parent_span_id": "", "kind": 0, "status": {"code": 0}}
     read = absent | _from_proto(span)
     assert {key: read[key] for key in expected} == expected

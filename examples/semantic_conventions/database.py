@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 
 import nanospan
 from nanospan import Span, SpanKind
@@ -42,7 +42,7 @@ class Traced:
             span.set_attribute("db.operation.batch.size", len(batch))
             self._connection.executemany(text, batch)
 
-    def _span(self, operation: str, table: str, text: str) -> nanospan.Block:
+    def _span(self, operation: str, table: str, text: str) -> AbstractContextManager[Span]:
         summary = f"{operation} {table}"
         return tracer.start_as_current_span(
             summary,

@@ -16,7 +16,7 @@ from .store import Store
 tracer = nanospan.tracing.new("shop.service", version="1.0")
 
 READ_TIMEOUT = 2.0
-PAYMENT_TIMEOUT = 0.12
+PAYMENT_TIMEOUT = 0.3
 ITEMS_ARE_FRESH_FOR = 0.2
 MAX_BODY = 65_536
 

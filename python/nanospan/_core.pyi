@@ -135,7 +135,7 @@ class SpanData:
     __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
 @final
-class Block:
+class _Block:
     # What `Tracer.start_as_current_span` returns: enter it once, or decorate with it.
     def __enter__(self) -> Span: ...
     def __exit__(
@@ -184,7 +184,7 @@ class Tracer:
         parent: Span | SpanContext | _Root | None = None,
         attributes: _Attributes | None = None,
         links: Iterable[SpanContext | Link] = (),
-    ) -> Block: ...
+    ) -> _Block: ...
     def create_span(
         self,
         *,

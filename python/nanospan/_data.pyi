@@ -10,7 +10,7 @@ class Event(NamedTuple):
 
 class Link(NamedTuple):
     context: SpanContext
-    attributes: Mapping[str, object] | None = None
+    attributes: Mapping[str, object] = ...
 
 class InstrumentationScope(NamedTuple):
     name: str

@@ -13,12 +13,12 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nanospan._core import Block
+    from nanospan._core import _Block
 
 _Function = Callable[..., Any]
 
 
-def decorate(block: Block, function: Any) -> Any:
+def decorate(block: _Block, function: Any) -> Any:
     """Return `function` with a span of its own for each call.
 
     Raises `TypeError` for what is no function.
@@ -26,11 +26,11 @@ def decorate(block: Block, function: Any) -> Any:
     if isinstance(function, (classmethod, staticmethod)):
         return type(function)(decorate(block, function.__func__))
     if not callable(function) or isinstance(function, type):
-        raise TypeError(f"function must be a function or a method, got {function!r}")
+        raise TypeError(f"function must be a function or a method, got {function!r} ({type(function).__name__})")
     return functools.wraps(function)(_wrapper_for(function)(block, function))
 
 
-def _wrapper_for(function: _Function) -> Callable[[Block, _Function], _Function]:
+def _wrapper_for(function: _Function) -> Callable[[_Block, _Function], _Function]:
     if inspect.iscoroutinefunction(function):
         return _coroutine
     if inspect.isasyncgenfunction(function):
@@ -40,7 +40,7 @@ def _wrapper_for(function: _Function) -> Callable[[Block, _Function], _Function]
     return _plain
 
 
-def _plain(template: Block, function: _Function) -> _Function:
+def _plain(template: _Block, function: _Function) -> _Function:
     def call(*args: Any, **kwargs: Any) -> Any:
         with template._fresh():
             return function(*args, **kwargs)
@@ -48,7 +48,7 @@ def _plain(template: Block, function: _Function) -> _Function:
     return call
 
 
-def _coroutine(template: Block, function: _Function) -> _Function:
+def _coroutine(template: _Block, function: _Function) -> _Function:
     async def call(*args: Any, **kwargs: Any) -> Any:
         with template._fresh():
             return await function(*args, **kwargs)
@@ -56,7 +56,7 @@ def _coroutine(template: Block, function: _Function) -> _Function:
     return call
 
 
-def _generator(template: Block, function: _Function) -> _Function:
+def _generator(template: _Block, function: _Function) -> _Function:
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         with _Steps(template) as step:
             body = function(*args, **kwargs)
@@ -81,7 +81,7 @@ def _generator(template: Block, function: _Function) -> _Function:
     return call
 
 
-def _async_generator(template: Block, function: _Function) -> _Function:
+def _async_generator(template: _Block, function: _Function) -> _Function:
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         with _Steps(template) as step:
             body = function(*args, **kwargs)
@@ -109,7 +109,7 @@ def _async_generator(template: Block, function: _Function) -> _Function:
 class _Steps:
     """The span of a generator: it lives as long as the generator, and is active during each step."""
 
-    def __init__(self, template: Block) -> None:
+    def __init__(self, template: _Block) -> None:
         self._block = template._fresh()
 
     def __enter__(self) -> _Step:
@@ -123,7 +123,7 @@ class _Steps:
 class _Step:
     """One run of a generator's body, from where it was resumed to where it yields."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: _Block) -> None:
         self._block = block
 
     def __enter__(self) -> None:

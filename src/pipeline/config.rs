@@ -95,13 +95,25 @@ pub(super) struct Out {
     pub(super) way: Box<dyn WayOut>,
 }
 
+/// A way out that cannot be opened.
+#[derive(Debug)]
+pub struct OpenError {
+    /// What was to be opened.
+    pub path: PathBuf,
+    /// Why it was not.
+    pub error: io::Error,
+}
+
 impl Exporter {
-    pub(super) fn open(&self) -> io::Result<Out> {
+    pub(super) fn open(&self) -> Result<Out, OpenError> {
         Ok(match self {
             Self::File(path) => Out {
                 name: format!("file {}", path.display()),
                 bytes: |request| json::write(&decode(&request)).into_bytes(),
-                way: Box::new(FileOut::open(path)?),
+                way: Box::new(FileOut::open(path).map_err(|error| OpenError {
+                    path: path.clone(),
+                    error,
+                })?),
             },
             Self::Console => Out {
                 name: "console".to_owned(),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-pub use config::{Config, Exporter, QueueConfig, Settings};
+pub use config::{Config, Exporter, OpenError, QueueConfig, Settings};
 
 use crate::chunk::Chunk;
 use crate::clock::Clock;
@@ -59,7 +59,7 @@ pub fn replace(pipeline: Option<Arc<Pipeline>>) -> Option<Arc<Pipeline>> {
 
 impl Pipeline {
     /// Opens the ways out and builds the rest. No thread starts before a span has finished.
-    pub fn new(config: Config) -> std::io::Result<Arc<Self>> {
+    pub fn new(config: Config) -> Result<Arc<Self>, OpenError> {
         let Config { settings, ids } = config;
         let outs = settings
             .exporters
@@ -81,7 +81,7 @@ impl Pipeline {
     }
 
     /// The same pipeline for a forked child: new pool, queue, ids and worker, nothing shared.
-    pub fn reborn(&self) -> std::io::Result<Arc<Self>> {
+    pub fn reborn(&self) -> Result<Arc<Self>, OpenError> {
         Self::new(Config {
             settings: Arc::clone(&self.settings),
             ids: None,

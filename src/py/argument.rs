@@ -8,6 +8,30 @@ use super::error::{wrong_type, wrong_value};
 use crate::context::{SpanKind, StatusCode};
 use crate::sampler::Ratio;
 
+/// An argument that may be left out, for which None is no value: it is refused like any other wrong
+/// one, where `Option` would take it for an argument that was left out.
+pub(crate) enum Given<'py> {
+    Missing,
+    Came(Bound<'py, PyAny>),
+}
+
+impl<'py> Given<'py> {
+    pub(crate) fn as_ref(&self) -> Option<&Bound<'py, PyAny>> {
+        match self {
+            Self::Missing => None,
+            Self::Came(came) => Some(came),
+        }
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Given<'py> {
+    type Error = std::convert::Infallible;
+
+    fn extract(came: Borrowed<'_, 'py, PyAny>) -> Result<Self, Self::Error> {
+        Ok(Self::Came(came.to_owned()))
+    }
+}
+
 /// Text, not empty.
 pub(crate) fn name<'a, 'py>(
     argument: &str,
@@ -79,12 +103,11 @@ pub(crate) fn rate(argument: &str, came: &Bound<'_, PyAny>) -> PyResult<Ratio> {
     Ratio::new(number).ok_or_else(|| wrong_value(argument, "a number from 0 to 1", came))
 }
 
-/// Seconds, from 0 up.
+/// Seconds, an hour at most.
 pub(crate) fn seconds(argument: &str, came: &Bound<'_, PyAny>) -> PyResult<std::time::Duration> {
-    const ALLOWED: &str = "seconds from 0 up to a year";
-    const YEAR: f64 = 365.0 * 86_400.0;
+    const ALLOWED: &str = "seconds from 0 to 3600";
     let number = number(argument, ALLOWED, came)?;
-    if (0.0..=YEAR).contains(&number) {
+    if (0.0..=3_600.0).contains(&number) {
         return Ok(std::time::Duration::from_secs_f64(number));
     }
     Err(wrong_value(argument, ALLOWED, came))

@@ -17,7 +17,7 @@ use crate::span::Span;
 use crate::value::Value;
 
 /// A span for one `with` block, or for each call of a function decorated with it.
-#[pyclass(frozen, weakref, name = "Block", module = "nanospan")]
+#[pyclass(frozen, weakref, name = "_Block", module = "nanospan")]
 pub(crate) struct PyBlock {
     tracer: Py<PyTracer>,
     arguments: Arguments,

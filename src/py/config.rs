@@ -6,9 +6,9 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
-use super::argument;
+use super::argument::{self, Given};
 use super::clock::{PyManualClock, PyScriptedIds};
-use super::error::{misuse, wrong_type, wrong_value};
+use super::error::{cannot_open, misuse, wrong_type, wrong_value};
 use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
 use super::lifecycle;
 use super::sampler;
@@ -32,15 +32,15 @@ pub(crate) struct PySpanLimits(SpanLimits);
 #[pymethods]
 impl PySpanLimits {
     #[new]
-    #[pyo3(signature = (*, attribute_count=None, attribute_value_length=None, event_count=None, link_count=None, attribute_per_event_count=None, attribute_per_link_count=None),
+    #[pyo3(signature = (*, attribute_count=Given::Missing, attribute_value_length=None, event_count=Given::Missing, link_count=Given::Missing, attribute_per_event_count=Given::Missing, attribute_per_link_count=Given::Missing),
            text_signature = "(*, attribute_count=128, attribute_value_length=None, event_count=128, link_count=128, attribute_per_event_count=128, attribute_per_link_count=128)")]
     fn new(
-        attribute_count: Option<&Bound<'_, PyAny>>,
+        attribute_count: Given<'_>,
         attribute_value_length: Option<&Bound<'_, PyAny>>,
-        event_count: Option<&Bound<'_, PyAny>>,
-        link_count: Option<&Bound<'_, PyAny>>,
-        attribute_per_event_count: Option<&Bound<'_, PyAny>>,
-        attribute_per_link_count: Option<&Bound<'_, PyAny>>,
+        event_count: Given<'_>,
+        link_count: Given<'_>,
+        attribute_per_event_count: Given<'_>,
+        attribute_per_link_count: Given<'_>,
     ) -> PyResult<Self> {
         const MOST: usize = u32::MAX as usize;
         let mut limits = SpanLimits::default();
@@ -48,19 +48,19 @@ impl PySpanLimits {
             (
                 &mut limits.attribute_count,
                 "attribute_count",
-                attribute_count,
+                attribute_count.as_ref(),
             ),
-            (&mut limits.event_count, "event_count", event_count),
-            (&mut limits.link_count, "link_count", link_count),
+            (&mut limits.event_count, "event_count", event_count.as_ref()),
+            (&mut limits.link_count, "link_count", link_count.as_ref()),
             (
                 &mut limits.attribute_per_event_count,
                 "attribute_per_event_count",
-                attribute_per_event_count,
+                attribute_per_event_count.as_ref(),
             ),
             (
                 &mut limits.attribute_per_link_count,
                 "attribute_per_link_count",
-                attribute_per_link_count,
+                attribute_per_link_count.as_ref(),
             ),
         ] {
             if let Some(came) = came {
@@ -91,14 +91,14 @@ pub(crate) struct PyQueueConfig(QueueConfig);
 #[pymethods]
 impl PyQueueConfig {
     #[new]
-    #[pyo3(signature = (*, max_batch_size=None, max_coalescing_delay=None, max_entries=None, max_bytes=None, max_live_spans=None),
+    #[pyo3(signature = (*, max_batch_size=Given::Missing, max_coalescing_delay=Given::Missing, max_entries=Given::Missing, max_bytes=Given::Missing, max_live_spans=Given::Missing),
            text_signature = "(*, max_batch_size=512, max_coalescing_delay=1.0, max_entries=10000, max_bytes=16777216, max_live_spans=100000)")]
     fn new(
-        max_batch_size: Option<&Bound<'_, PyAny>>,
-        max_coalescing_delay: Option<&Bound<'_, PyAny>>,
-        max_entries: Option<&Bound<'_, PyAny>>,
-        max_bytes: Option<&Bound<'_, PyAny>>,
-        max_live_spans: Option<&Bound<'_, PyAny>>,
+        max_batch_size: Given<'_>,
+        max_coalescing_delay: Given<'_>,
+        max_entries: Given<'_>,
+        max_bytes: Given<'_>,
+        max_live_spans: Given<'_>,
     ) -> PyResult<Self> {
         const MILLION: usize = 1_000_000;
         let mut queue = QueueConfig::default();
@@ -106,15 +106,25 @@ impl PyQueueConfig {
             (
                 &mut queue.max_batch_size,
                 "max_batch_size",
-                max_batch_size,
+                max_batch_size.as_ref(),
                 MILLION,
             ),
-            (&mut queue.max_entries, "max_entries", max_entries, MILLION),
-            (&mut queue.max_bytes, "max_bytes", max_bytes, 1 << 40),
+            (
+                &mut queue.max_entries,
+                "max_entries",
+                max_entries.as_ref(),
+                MILLION,
+            ),
+            (
+                &mut queue.max_bytes,
+                "max_bytes",
+                max_bytes.as_ref(),
+                1 << 40,
+            ),
             (
                 &mut queue.max_live_spans,
                 "max_live_spans",
-                max_live_spans,
+                max_live_spans.as_ref(),
                 100 * MILLION,
             ),
         ] {
@@ -122,7 +132,7 @@ impl PyQueueConfig {
                 *field = argument::count(argument, came, 1, most)?;
             }
         }
-        if let Some(came) = max_coalescing_delay {
+        if let Some(came) = max_coalescing_delay.as_ref() {
             queue.max_coalescing_delay = argument::seconds("max_coalescing_delay", came)?;
         }
         Ok(Self(queue))
@@ -146,7 +156,7 @@ impl PyQueueConfig {
 /// seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
 /// naming the argument, and `OSError` for a file that cannot be written; then nothing has changed.
 #[pyfunction]
-#[pyo3(signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=None),
+#[pyo3(signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing),
        text_signature = "(*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=False)")]
 #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
 pub(crate) fn configure(
@@ -158,7 +168,7 @@ pub(crate) fn configure(
     sampler: Option<&Bound<'_, PyAny>>,
     limits: Option<&Bound<'_, PyAny>>,
     queue: Option<&Bound<'_, PyAny>>,
-    late_sampling: Option<&Bound<'_, PyAny>>,
+    late_sampling: Given<'_>,
 ) -> PyResult<()> {
     _configure(
         py,
@@ -177,7 +187,7 @@ pub(crate) fn configure(
 
 /// `configure`, with a clock and ids for tests.
 #[pyfunction]
-#[pyo3(signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=None, clock=None, ids=None))]
+#[pyo3(signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing, clock=None, ids=None))]
 #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
 pub(crate) fn _configure(
     py: Python<'_>,
@@ -188,7 +198,7 @@ pub(crate) fn _configure(
     sampler: Option<&Bound<'_, PyAny>>,
     limits: Option<&Bound<'_, PyAny>>,
     queue: Option<&Bound<'_, PyAny>>,
-    late_sampling: Option<&Bound<'_, PyAny>>,
+    late_sampling: Given<'_>,
     clock: Option<&Bound<'_, PyManualClock>>,
     ids: Option<&Bound<'_, PyScriptedIds>>,
 ) -> PyResult<()> {
@@ -215,8 +225,9 @@ pub(crate) fn _configure(
                 .clone()
         }
     };
-    let late_sampling =
-        late_sampling.map_or(Ok(false), |c| argument::boolean("late_sampling", c))?;
+    let late_sampling = late_sampling
+        .as_ref()
+        .map_or(Ok(false), |c| argument::boolean("late_sampling", c))?;
     let settings = Settings {
         exporters: exporters_of(exporter)?,
         resource: resource_of(service_name, resource)?,
@@ -231,7 +242,8 @@ pub(crate) fn _configure(
     let pipeline = Pipeline::new(Config {
         settings: Arc::new(settings),
         ids,
-    })?;
+    })
+    .map_err(cannot_open)?;
     lifecycle::install(py, pipeline, REPLACED_TIMEOUT)
 }
 
@@ -242,9 +254,9 @@ const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
 /// seconds. True only if all of it was taken. Raises `TypeError` or `ValueError` for a timeout that
 /// is no number of seconds.
 #[pyfunction]
-#[pyo3(signature = (timeout=None), text_signature = "(timeout=2.0)")]
-pub(crate) fn flush(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-    let deadline = std::time::Instant::now() + timeout_of(timeout)?;
+#[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
+pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
+    let deadline = std::time::Instant::now() + timeout_of(timeout.as_ref())?;
     let mut sent = true;
     for pipeline in lifecycle::alive() {
         let left = deadline.saturating_duration_since(std::time::Instant::now());
@@ -259,9 +271,9 @@ pub(crate) fn flush(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyRes
 /// True only if everything was taken. Raises `TypeError` or `ValueError` for a timeout that is no
 /// number of seconds.
 #[pyfunction]
-#[pyo3(signature = (timeout=None), text_signature = "(timeout=2.0)")]
-pub(crate) fn shutdown(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-    let timeout = timeout_of(timeout)?;
+#[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
+pub(crate) fn shutdown(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
+    let timeout = timeout_of(timeout.as_ref())?;
     Ok(lifecycle::shutdown(py, timeout))
 }
 

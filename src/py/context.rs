@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use super::argument;
-use super::error::{wrong_type, wrong_value};
+use super::error::{wrong_bytes, wrong_type};
 use super::value::text;
 use crate::context::SpanContext;
 use crate::id::{SpanId, TraceId};
@@ -41,12 +41,12 @@ impl PySpanContext {
                 .try_into()
                 .ok()
                 .and_then(TraceId::new)
-                .ok_or_else(|| wrong_value("trace_id", TRACE_ID, trace_id))?,
+                .ok_or_else(|| wrong_bytes("trace_id", TRACE_ID, trace))?,
             span_id: span
                 .try_into()
                 .ok()
                 .and_then(SpanId::new)
-                .ok_or_else(|| wrong_value("span_id", SPAN_ID, span_id))?,
+                .ok_or_else(|| wrong_bytes("span_id", SPAN_ID, span))?,
             sampled: argument::optional_bool("sampled", sampled)?,
             random: false,
             is_remote: true,

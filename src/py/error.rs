@@ -1,8 +1,10 @@
 //! What raises: the one place where refusals become Python exceptions.
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+
+use crate::pipeline::OpenError;
 
 create_exception!(
     nanospan,
@@ -37,6 +39,30 @@ pub(crate) fn wrong_value(argument: &str, allowed: &str, came: &Bound<'_, PyAny>
 /// A call that the state of things does not allow.
 pub(crate) fn misuse(text: String) -> PyErr {
     PyValueError::new_err(text)
+}
+
+/// Bytes of a length that is not allowed, or all zero.
+pub(crate) fn wrong_bytes(argument: &str, allowed: &str, came: &[u8]) -> PyErr {
+    let length = came.len();
+    let shown = came
+        .iter()
+        .take(SHOWN / 2)
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    PyValueError::new_err(format!(
+        "{argument} must be {allowed}, got {length} bytes: {shown}"
+    ))
+}
+
+/// A way out that cannot be opened: the `OSError` that Python's own `open` would raise.
+pub(crate) fn cannot_open(error: OpenError) -> PyErr {
+    let OpenError { path, error } = error;
+    let text = error.to_string();
+    let text = text
+        .split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    PyOSError::new_err((error.raw_os_error(), text, path))
 }
 
 /// `repr`, cut; an object that cannot say what it is must not hide the message.

@@ -457,7 +457,7 @@ impl PySpan {
         }
         let message = error
             .cast::<PyString>()
-            .map_err(|_| wrong_type("error", "a str or an exception", error))?;
+            .map_err(|_| wrong_type("error", "a str or a BaseException", error))?;
         let message = text(message);
         let attributes = [("exception.message", crate::value::Value::Text(&message))];
         span.add_event("exception", None, attributes.into_iter());
@@ -641,7 +641,10 @@ impl Drop for PySpan {
                 return;
             }
             *waiting.borrow_mut() = Some(held.into_iter().flatten().collect());
-            while let Some(span) = waiting.borrow_mut().as_mut().and_then(Vec::pop) {
+            loop {
+                // Not borrowed while a handle goes: its own ancestors come to the list.
+                let next = waiting.borrow_mut().as_mut().and_then(Vec::pop);
+                let Some(span) = next else { break };
                 drop(span);
             }
             *waiting.borrow_mut() = None;

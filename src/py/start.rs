@@ -185,7 +185,7 @@ fn read_links(
             return Err(wrong(&context));
         };
         let context = context.get().0.clone();
-        let attributes = reader.attributes("links", attributes.as_ref())?;
+        let attributes = reader.attributes("attributes in links", attributes.as_ref())?;
         links.extend(context.map(|context| (context, attributes)));
     }
     Ok(links)

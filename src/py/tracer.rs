@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use super::argument;
+use super::argument::{self, Given};
 use super::block::PyBlock;
 use super::data::{PySpanData, in_start_order, read};
 use super::error::{wrong_type, wrong_value};
@@ -121,7 +121,7 @@ impl PyTracer {
     /// `sampling_rate` is a number from 0 to 1: 0.1 samples 1 of every 10 requests, 1 all; None asks
     /// the sampler of `configure`. For a tracer that is there already the first options stay, and
     /// others are logged. Raises `TypeError` or `ValueError` naming the argument.
-    #[pyo3(signature = (name=None, *, sampling_rate=None, namespace=None, version=None),
+    #[pyo3(signature = (name=Given::Missing, *, sampling_rate=None, namespace=Given::Missing, version=None),
            text_signature = "($self, name='default', *, sampling_rate=None, namespace='default', version=None)")]
     #[allow(
         clippy::unused_self,
@@ -130,9 +130,9 @@ impl PyTracer {
     fn new(
         &self,
         py: Python<'_>,
-        name: Option<&Bound<'_, PyAny>>,
+        name: Given<'_>,
         sampling_rate: Option<&Bound<'_, PyAny>>,
-        namespace: Option<&Bound<'_, PyAny>>,
+        namespace: Given<'_>,
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyTracer>> {
         let name_of = |argument, came: Option<&Bound<'_, PyAny>>| -> PyResult<String> {
@@ -141,8 +141,8 @@ impl PyTracer {
             };
             Ok(text(argument::name(argument, came)?).into_owned())
         };
-        let name = name_of("name", name)?;
-        let namespace = name_of("namespace", namespace)?;
+        let name = name_of("name", name.as_ref())?;
+        let namespace = name_of("namespace", namespace.as_ref())?;
         let rate = sampling_rate
             .map(|came| argument::rate("sampling_rate", came))
             .transpose()?;
@@ -179,19 +179,19 @@ impl PyTracer {
     /// `should_sample` decides whatever sampler and parent say; `parent` is None for the active
     /// span, `ROOT` for a new trace, a `Span`, or a `SpanContext`; `links` are contexts or `Link`s.
     /// Raises `TypeError` or `ValueError` naming the argument, and then nothing was started.
-    #[pyo3(signature = (name, *, kind=None, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=None),
+    #[pyo3(signature = (name, *, kind=Given::Missing, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=Given::Missing),
            text_signature = "($self, name, *, kind=1, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=())")]
     #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
     fn start_span(
         &self,
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
-        kind: Option<&Bound<'_, PyAny>>,
+        kind: Given<'_>,
         start_time_ns: Option<&Bound<'_, PyAny>>,
         should_sample: Option<&Bound<'_, PyAny>>,
         parent: Option<&Bound<'_, PyAny>>,
         attributes: Option<&Bound<'_, PyAny>>,
-        links: Option<&Bound<'_, PyAny>>,
+        links: Given<'_>,
     ) -> PyResult<Py<PySpan>> {
         if Self::pipeline().is_none() {
             return no_op(py);
@@ -199,12 +199,12 @@ impl PyTracer {
         let name = argument::name("name", name)?;
         let arguments = Arguments::check(
             Some(name),
-            kind,
+            kind.as_ref(),
             start_time_ns,
             should_sample,
             parent,
             attributes,
-            links,
+            links.as_ref(),
         )?;
         arguments.start(py, self)
     }
@@ -216,28 +216,28 @@ impl PyTracer {
     /// the status to ERROR, unless a status is set. The arguments are those of `start_span`; wrong
     /// ones raise at once, except for `attributes` and `links`, which are read when the span
     /// starts.
-    #[pyo3(signature = (name, *, kind=None, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=None),
+    #[pyo3(signature = (name, *, kind=Given::Missing, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=Given::Missing),
            text_signature = "($self, name, *, kind=1, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=())")]
     #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
     fn start_as_current_span(
         slf: &Bound<'_, Self>,
         name: &Bound<'_, PyAny>,
-        kind: Option<&Bound<'_, PyAny>>,
+        kind: Given<'_>,
         start_time_ns: Option<&Bound<'_, PyAny>>,
         should_sample: Option<&Bound<'_, PyAny>>,
         parent: Option<&Bound<'_, PyAny>>,
         attributes: Option<&Bound<'_, PyAny>>,
-        links: Option<&Bound<'_, PyAny>>,
+        links: Given<'_>,
     ) -> PyResult<PyBlock> {
         let name = argument::name("name", name)?;
         let arguments = Arguments::check(
             Some(name),
-            kind,
+            kind.as_ref(),
             start_time_ns,
             should_sample,
             parent,
             attributes,
-            links,
+            links.as_ref(),
         )?;
         Ok(PyBlock::new(slf.clone().unbind(), arguments))
     }
@@ -245,20 +245,29 @@ impl PyTracer {
     /// Makes a draft: a span with ids, to be named by `link_span` when its facts are known.
     ///
     /// The arguments are those of `start_span`. A draft that dies is not counted.
-    #[pyo3(signature = (*, kind=None, parent=None, should_sample=None, links=None),
+    #[pyo3(signature = (*, kind=Given::Missing, parent=None, should_sample=None, links=Given::Missing),
            text_signature = "($self, *, kind=1, parent=None, should_sample=None, links=())")]
     fn create_span(
         &self,
         py: Python<'_>,
-        kind: Option<&Bound<'_, PyAny>>,
+        kind: Given<'_>,
         parent: Option<&Bound<'_, PyAny>>,
         should_sample: Option<&Bound<'_, PyAny>>,
-        links: Option<&Bound<'_, PyAny>>,
+        links: Given<'_>,
     ) -> PyResult<Py<PySpan>> {
         if Self::pipeline().is_none() {
             return no_op(py);
         }
-        Arguments::check(None, kind, None, should_sample, parent, None, links)?.start(py, self)
+        Arguments::check(
+            None,
+            kind.as_ref(),
+            None,
+            should_sample,
+            parent,
+            None,
+            links.as_ref(),
+        )?
+        .start(py, self)
     }
 
     /// Names a draft and starts it, now unless `start_time_ns` says when; adds `attributes` to
@@ -379,21 +388,23 @@ impl PyTracer {
     /// A parent's no is always honoured. Its yes is honoured by the strategy
     /// `parent_probability_fallback`, and judged again by `parent_drop_probability_fallback`. False
     /// when nothing is active, and where neither a rate nor the parent decides.
-    #[pyo3(signature = (parent_sampled=None, rate=None, *, strategy=None),
+    #[pyo3(signature = (parent_sampled=None, rate=None, *, strategy=Given::Missing),
            text_signature = "($self, parent_sampled=None, rate=None, *, strategy='parent_probability_fallback')")]
     fn get_sampling_decision(
         &self,
         py: Python<'_>,
         parent_sampled: Option<&Bound<'_, PyAny>>,
         rate: Option<&Bound<'_, PyAny>>,
-        strategy: Option<&Bound<'_, PyAny>>,
+        strategy: Given<'_>,
     ) -> PyResult<bool> {
         let Some(pipeline) = Self::pipeline() else {
             return Ok(false);
         };
         let parent = argument::optional_bool("parent_sampled", parent_sampled)?;
         let rate = rate.map(|came| argument::rate("rate", came)).transpose()?;
-        let strategy = strategy.map_or(Ok(Strategy::ParentProbabilityFallback), strategy_of)?;
+        let strategy = strategy
+            .as_ref()
+            .map_or(Ok(Strategy::ParentProbabilityFallback), strategy_of)?;
         let rate = rate.or_else(|| pipeline.sampling_rate());
         let trace = self.active_trace(py)?;
         Ok(trace.is_some_and(|trace| strategy.decide(parent, rate, &trace.trace_id())))
