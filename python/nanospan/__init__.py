@@ -20,13 +20,13 @@ from nanospan._core import (
     SpanLimits,
     TraceIdRatio,
     Tracer,
-    __version__,
     configure,
     flush,
     shutdown,
     stats,
     tracing,
 )
+from nanospan._core import __version__ as __version__
 from nanospan._data import Event, InstrumentationScope, Link
 from nanospan._enum import SpanKind, StatusCode
 
@@ -51,7 +51,6 @@ __all__ = [
     "StatusCode",
     "TraceIdRatio",
     "Tracer",
-    "__version__",
     "configure",
     "flush",
     "shutdown",

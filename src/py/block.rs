@@ -30,6 +30,8 @@ struct State {
     span: Option<Py<PySpan>>,
     /// Set while the span is active because of this block.
     active: Option<Active>,
+    /// What a generator's body had active when it yielded.
+    suspended: Option<Option<Py<PySpan>>>,
 }
 
 struct Active {
@@ -53,8 +55,35 @@ impl PyBlock {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The span, unless it is the no-op span.
     fn span(&self, py: Python<'_>) -> Option<Py<PySpan>> {
-        self.state().span.as_ref().map(|span| span.clone_ref(py))
+        let span = self.state().span.as_ref().map(|span| span.clone_ref(py));
+        span.filter(|span| span.get().core().is_some())
+    }
+
+    fn activate(&self, py: Python<'_>, span: Option<&Py<PySpan>>) -> PyResult<()> {
+        if self.span(py).is_none() {
+            return Ok(());
+        }
+        let scope = self.tracer.get().scope();
+        let before = scope.active(py)?;
+        let token = scope.enter(py, span)?;
+        self.state().active = Some(Active { token, before });
+        Ok(())
+    }
+
+    /// Makes active again what was before.
+    fn restore(&self, py: Python<'_>) -> PyResult<()> {
+        let active = self.state().active.take();
+        let Some(Active { token, before }) = active else {
+            return Ok(());
+        };
+        if !self.tracer.get().scope().leave(py, token)? {
+            if let Some(span) = self.span(py) {
+                span.get().mark_left(before);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -62,7 +91,7 @@ impl PyBlock {
 impl PyBlock {
     fn __enter__(&self, py: Python<'_>) -> PyResult<Py<PySpan>> {
         let span = self._start(py)?;
-        self._resume(py)?;
+        self.activate(py, Some(&span))?;
         Ok(span)
     }
 
@@ -75,7 +104,7 @@ impl PyBlock {
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let _ = (exc_type, traceback);
-        self._suspend(py)?;
+        self.restore(py)?;
         self._finish(py, Some(exc_value))
     }
 
@@ -108,29 +137,21 @@ impl PyBlock {
         Ok(span)
     }
 
-    /// Makes the span active.
+    /// Before a step of a generator: makes active what its body had active, at first the span.
     fn _resume(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(span) = self.span(py).filter(|span| span.get().core().is_some()) else {
-            return Ok(());
-        };
-        let scope = self.tracer.get().scope();
-        let before = scope.active(py)?;
-        let token = scope.enter(py, &span)?;
-        self.state().active = Some(Active { token, before });
-        Ok(())
+        let suspended = self.state().suspended.take();
+        let active = suspended.unwrap_or_else(|| self.span(py));
+        self.activate(py, active.as_ref())
     }
 
-    /// Makes active again what was before.
+    /// After a step of a generator: makes active again what was before.
     fn _suspend(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(Active { token, before }) = self.state().active.take() else {
+        if self.span(py).is_none() {
             return Ok(());
-        };
-        if !self.tracer.get().scope().leave(py, token)? {
-            if let Some(span) = self.span(py) {
-                span.get().mark_left(before);
-            }
         }
-        Ok(())
+        let active = self.tracer.get().scope().active(py)?;
+        self.state().suspended = Some(active);
+        self.restore(py)
     }
 
     /// Finishes the span; `error` is what left the block, if anything did.

@@ -34,15 +34,17 @@ impl PySpanContext {
     ) -> PyResult<Self> {
         const TRACE_ID: &str = "16 bytes, not all zero";
         const SPAN_ID: &str = "8 bytes, not all zero";
-        let trace = id(trace_id).ok_or_else(|| wrong_type("trace_id", TRACE_ID, trace_id))?;
-        let span = id(span_id).ok_or_else(|| wrong_type("span_id", SPAN_ID, span_id))?;
+        let trace = id("trace_id", TRACE_ID, trace_id)?;
+        let span = id("span_id", SPAN_ID, span_id)?;
         Ok(Self(Some(SpanContext {
             trace_id: trace
+                .as_bytes()
                 .try_into()
                 .ok()
                 .and_then(TraceId::new)
                 .ok_or_else(|| wrong_bytes("trace_id", TRACE_ID, trace))?,
             span_id: span
+                .as_bytes()
                 .try_into()
                 .ok()
                 .and_then(SpanId::new)
@@ -124,8 +126,13 @@ impl PySpanContext {
     }
 }
 
-fn id<'a>(came: &'a Bound<'_, PyAny>) -> Option<&'a [u8]> {
-    came.cast::<PyBytes>().ok().map(|bytes| bytes.as_bytes())
+fn id<'a, 'py>(
+    argument: &str,
+    allowed: &str,
+    came: &'a Bound<'py, PyAny>,
+) -> PyResult<&'a Bound<'py, PyBytes>> {
+    came.cast::<PyBytes>()
+        .map_err(|_| wrong_type(argument, allowed, came))
 }
 
 fn state(came: &Bound<'_, PyAny>) -> PyResult<Option<std::sync::Arc<str>>> {

@@ -3,6 +3,7 @@
 use pyo3::create_exception;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::pipeline::OpenError;
 
@@ -42,14 +43,10 @@ pub(crate) fn misuse(text: String) -> PyErr {
 }
 
 /// Bytes of a length that is not allowed, or all zero.
-pub(crate) fn wrong_bytes(argument: &str, allowed: &str, came: &[u8]) -> PyErr {
-    let length = came.len();
-    let shown = came
-        .iter()
-        .take(SHOWN / 2)
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+pub(crate) fn wrong_bytes(argument: &str, allowed: &str, came: &Bound<'_, PyBytes>) -> PyErr {
+    let (shown, length) = (shown(came), came.as_bytes().len());
     PyValueError::new_err(format!(
-        "{argument} must be {allowed}, got {length} bytes: {shown}"
+        "{argument} must be {allowed}, got {shown} ({length} bytes)"
     ))
 }
 

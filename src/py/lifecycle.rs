@@ -47,7 +47,7 @@ pub(crate) fn shutdown(py: Python<'_>, timeout: Duration) -> bool {
     for pipeline in alive() {
         let left = deadline.saturating_duration_since(Instant::now());
         sent &= py.detach(|| pipeline.shutdown(left));
-        deliver(py, &pipeline);
+        pass_on(py, &pipeline);
     }
     if let Some(current) = current {
         *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
@@ -82,9 +82,22 @@ pub(crate) fn is_delivering() -> bool {
 /// Passes the notices of a pipeline to `logging.getLogger("nanospan")`. No lock is held, and a
 /// handler that raises is none of the application's business.
 pub(crate) fn deliver(py: Python<'_>, pipeline: &Pipeline) {
-    if is_delivering() {
+    if is_delivering() || is_exiting() {
         return;
     }
+    pass_on(py, pipeline);
+}
+
+/// True once the program has begun to end. From then on only the thread that ends it calls Python
+/// from here: before 3.14 CPython ends daemon threads with `pthread_exit` where they wait for the
+/// interpreter, and below a Rust frame that aborts the process.
+pub(crate) fn is_exiting() -> bool {
+    EXITING.load(Ordering::Relaxed)
+}
+
+static EXITING: AtomicBool = AtomicBool::new(false);
+
+fn pass_on(py: Python<'_>, pipeline: &Pipeline) {
     let notices = pipeline.notices().take();
     if notices.is_empty() {
         return;
@@ -137,6 +150,7 @@ fn after_fork_in_child(py: Python<'_>) {
 #[pyfunction]
 #[pyo3(name = "_at_exit")]
 fn at_exit(py: Python<'_>) {
+    EXITING.store(true, Ordering::Relaxed);
     shutdown(py, EXIT_TIMEOUT);
 }
 

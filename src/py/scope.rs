@@ -84,9 +84,9 @@ impl Scope {
         self.write(py, span).map(drop)
     }
 
-    /// Makes a span active until [`Self::leave`].
-    pub(crate) fn enter(&self, py: Python<'_>, span: &Py<PySpan>) -> PyResult<Token> {
-        self.write(py, Some(span)).map(Token)
+    /// Makes a span active, or none, until [`Self::leave`].
+    pub(crate) fn enter(&self, py: Python<'_>, span: Option<&Py<PySpan>>) -> PyResult<Token> {
+        self.write(py, span).map(Token)
     }
 
     /// Restores what was active before [`Self::enter`]. False when that was in another context:

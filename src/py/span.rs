@@ -457,7 +457,7 @@ impl PySpan {
         }
         let message = error
             .cast::<PyString>()
-            .map_err(|_| wrong_type("error", "a str or a BaseException", error))?;
+            .map_err(|_| wrong_type("error", "a str or an exception", error))?;
         let message = text(message);
         let attributes = [("exception.message", crate::value::Value::Text(&message))];
         span.add_event("exception", None, attributes.into_iter());
