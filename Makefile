@@ -8,9 +8,11 @@ SUPPORTED := 3.10 3.11 3.12 3.13
 # What `make check` and `make deep` ask of the core's tests, by name.
 MIRI_SAMPLE ?= store::
 MIRI_TESTS ?= store record attribute
-LOOM_TESTS ?= --lib loom
+LOOM_TESTS ?= --lib model::
 # More words for pytest, as in `make test PYTEST_ARGS='-k fork -x'`.
 PYTEST_ARGS ?=
+# More words for the benchmark, as in `make bench BENCH_ARGS=--quick`.
+BENCH_ARGS ?=
 
 BIN := .venv/bin
 SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
@@ -71,13 +73,11 @@ types: .venv/.built .venv/.dev ## The stubs against the extension; mypy and pyri
 	$(BIN)/pyright
 
 .PHONY: bench
-bench: .venv/.dev ## Benchmarks of the core, then of the package, built as for a release
-	cargo bench --no-default-features --benches
+bench: .venv/.dev ## The cost of a span beside opentelemetry-sdk's, built as for a release
+	$(BIN)/python -m pip install --quiet --group bench
 	@rm -f .venv/.built
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release
-	@for bench in benches/python/bench_*.py; do \
-		[ ! -e "$$bench" ] || $(BIN)/python "$$bench"; \
-	done
+	$(BIN)/python benches/python/bench_span.py $(BENCH_ARGS)
 
 .PHONY: check
 check: ## What CI runs, in its order
@@ -85,14 +85,14 @@ check: ## What CI runs, in its order
 	@$(MAKE) core
 	@$(MAKE) types
 	@$(MAKE) miri MIRI_TESTS='$(MIRI_SAMPLE)'
+	@$(MAKE) loom LOOM_MAX_PREEMPTIONS=2
 	@$(MAKE) suites VERSIONS='$(firstword $(SUPPORTED_HERE)) $(lastword $(SUPPORTED_HERE))' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=ci'
 
 .PHONY: deep
 deep: ## The long checks: Miri, Loom, 20,000 examples a property, every Python found
 	@$(MAKE) miri
-	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg loom' \
-		cargo test --release --no-default-features $(LOOM_TESTS)
+	@$(MAKE) loom
 	@$(MAKE) suites VERSIONS='$(SUPPORTED_HERE)' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=night --timeout=0 -o faulthandler_timeout=0'
 
@@ -111,6 +111,12 @@ miri:
 	else \
 		echo "note: Miri is not run: it takes rustup with 'rustup +nightly component add miri rust-src'"; \
 	fi
+
+# Every interleaving of the threads that hand spans over; with LOOM_MAX_PREEMPTIONS, those in which
+# a thread is interrupted that often at most.
+.PHONY: loom
+loom:
+	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg loom' cargo test --no-default-features $(LOOM_TESTS)
 
 # The suite on each of VERSIONS but the default Python, which `suite` is for.
 .PHONY: suites

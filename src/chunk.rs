@@ -123,7 +123,7 @@ impl Chunk {
 /// Where the chunk of an open trace waits for whoever takes it first: the root that finishes, the
 /// worker when it grew old, or a flush.
 #[derive(Debug)]
-pub struct ChunkSlot(Mutex<Option<Box<Chunk>>>);
+pub struct ChunkSlot(Mutex<Option<Chunk>>);
 
 /// What a chunk holds after a span was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl ChunkSlot {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Added {
         let mut slot = lock(&self.0);
-        let chunk = slot.get_or_insert_with(|| Box::new(Chunk::new()));
+        let chunk = slot.get_or_insert_with(Chunk::new);
         let run = chunk.run(scope, follows);
         let before = run.bytes.len();
         write(&mut run.bytes);
@@ -165,7 +165,7 @@ impl ChunkSlot {
     }
 
     /// Takes the chunk away; the next span begins a new one.
-    pub fn take(&self) -> Option<Box<Chunk>> {
+    pub fn take(&self) -> Option<Chunk> {
         lock(&self.0).take()
     }
 

@@ -312,7 +312,7 @@ impl Span {
         self.trace.pipeline().store().release(slot, |record| {
             let (scope, follows) = (self.tracer.scope(), self.own_decision.is_none());
             self.trace.add(scope, follows, |buffer| {
-                record.write_span(buffer, SPANS, &facts)
+                record.write_span(buffer, SPANS, &facts);
             });
         });
     }

@@ -49,6 +49,7 @@ const MAX_CHUNK_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Trace {
     pipeline: Arc<Pipeline>,
+    #[allow(clippy::struct_field_names, reason = "the word for it")]
     trace_id: TraceId,
     /// True when we made the trace id, and so know that it is random.
     random: bool,

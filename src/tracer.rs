@@ -149,10 +149,9 @@ impl Tracer {
         };
         let verdict = match should_sample {
             Some(true) => Verdict::Sampled,
-            Some(false) => Verdict::Unrecorded,
             None if head() => Verdict::Sampled,
             None if pipeline.late_sampling() => Verdict::Undecided,
-            None => Verdict::Unrecorded,
+            Some(false) | None => Verdict::Unrecorded,
         };
         let random = parent.is_none_or(|parent| parent.random);
         Origin {
@@ -182,7 +181,7 @@ impl Tracer {
         if let Some(slot) = slot {
             counters.recorded.add(1);
             pipeline.store().with(slot, |record| {
-                record.set_name(options.name.unwrap_or_default())
+                record.set_name(options.name.unwrap_or_default());
             });
         }
         let start_time_ns = match options.name {

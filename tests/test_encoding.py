@@ -1,7 +1,7 @@
 """What leaves: whole spans, read back by Google's protobuf."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nanospan
@@ -52,6 +52,11 @@ def _as_expected(facts, ids, resource):
     }
 
 
+# Whole spans take long to make: a share of the profile's examples.
+_SHARE = settings(max_examples=max(10, settings.default.max_examples // 5))
+
+
+@_SHARE
 @given(finished_spans())
 def test_another_protobuf_reads_back_the_whole_span(facts):
     with new_recording(service_name="shop") as recorded:
@@ -62,6 +67,7 @@ def test_another_protobuf_reads_back_the_whole_span(facts):
         assert recorded.google() == [expected]
 
 
+@_SHARE
 @given(st.lists(finished_spans(), max_size=5))
 def test_many_spans_are_read_back_alike_by_us_and_by_another_protobuf(all_facts):
     with new_recording() as recorded:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nanospan
@@ -21,6 +21,8 @@ def _by_id(spans):
     return {span["span_id"]: span for span in spans}
 
 
+# Whole spans take long to make: a share of the profile's examples.
+@settings(max_examples=max(10, settings.default.max_examples // 5))
 @given(all_facts=st.lists(finished_spans(), min_size=1, max_size=3))
 def test_the_lines_of_a_file_say_what_the_bytes_say(tmp_path_factory, all_facts):
     path = tmp_path_factory.mktemp("traces") / "traces"

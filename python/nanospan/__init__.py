@@ -1,7 +1,7 @@
 """OpenTelemetry tracing whose spans cost next to nothing.
 
-`configure(...)` builds the pipeline, `tracing` is the global tracer, and until `configure` is called
-every tracer is a no-op.
+`configure(...)` builds the pipeline, `tracing` is the global tracer, and until `configure` is
+called every tracer is a no-op.
 """
 
 from nanospan._core import (

@@ -10,7 +10,13 @@ _Attributes: TypeAlias = Mapping[str, object]
 _Value: TypeAlias = str | bool | int | float | bytes | tuple[_Value, ...] | dict[str, _Value] | None
 _Decision: TypeAlias = Literal["parent_probability_fallback", "parent_drop_probability_fallback"]
 
-class ReleasedSpanError(RuntimeError): ...
+class ReleasedSpanError(RuntimeError):
+    """The attributes, events and links of the span are gone.
+
+    They can be read until the span is released or its local trace is handed over to the
+    exporters, which happens when its root finishes, at `flush`, and when it waited for longer
+    than `max_coalescing_delay`.
+    """
 
 @final
 class _Root: ...
@@ -19,6 +25,12 @@ ROOT: Final[_Root]
 
 @final
 class SpanContext:
+    """The ids and flags of a span, all that another process knows of it.
+
+    Made by hand it stands for a remote parent: `trace_id` is 16 bytes and `span_id` 8, neither all
+    zero; `sampled` is the parent's decision, None where it has taken none; `trace_state` is the
+    W3C `tracestate` header. Raises `TypeError` or `ValueError` naming the argument.
+    """
     def __new__(
         cls,
         trace_id: bytes,
@@ -28,109 +40,197 @@ class SpanContext:
         trace_state: str = "",
     ) -> SpanContext: ...
     @property
-    def trace_id(self) -> bytes: ...
+    def trace_id(self) -> bytes:
+        """Sixteen bytes; all zero for the no-op span."""
     @property
-    def span_id(self) -> bytes: ...
+    def span_id(self) -> bytes:
+        """Eight bytes; all zero for the no-op span."""
     @property
-    def trace_id_hex(self) -> str: ...
+    def trace_id_hex(self) -> str:
+        """The trace id as 32 lowercase hexadecimal digits."""
     @property
-    def span_id_hex(self) -> str: ...
+    def span_id_hex(self) -> str:
+        """The span id as 16 lowercase hexadecimal digits."""
     @property
-    def sampled(self) -> bool | None: ...
+    def sampled(self) -> bool | None:
+        """The sampling decision when this was read; None where none was taken."""
     @property
-    def is_remote(self) -> bool: ...
+    def is_remote(self) -> bool:
+        """True when the span is another process's."""
     @property
-    def trace_state(self) -> str: ...
+    def trace_state(self) -> str:
+        """The W3C `tracestate` header; empty when there is none."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Span:
+    """One unit of work: started by a tracer, finished by hand or by its block.
+
+    Ids, context, name, kind, times, status and `is_recording()` can be read for ever. Attributes,
+    events and links can be read until the local trace is handed over to the exporters, then they
+    raise `ReleasedSpanError`. Writes to an ended span are ignored and counted in `stats()`.
+    """
     @property
-    def context(self) -> SpanContext: ...
+    def context(self) -> SpanContext:
+        """The ids and flags of the span, with the sampling decision as it stands."""
     @property
-    def trace_id(self) -> bytes: ...
+    def trace_id(self) -> bytes:
+        """Sixteen bytes; all zero for the no-op span."""
     @property
-    def span_id(self) -> bytes: ...
+    def span_id(self) -> bytes:
+        """Eight bytes; all zero for the no-op span."""
     @property
-    def trace_id_hex(self) -> str: ...
+    def trace_id_hex(self) -> str:
+        """The trace id as 32 lowercase hexadecimal digits."""
     @property
-    def span_id_hex(self) -> str: ...
+    def span_id_hex(self) -> str:
+        """The span id as 16 lowercase hexadecimal digits."""
     @property
-    def parent_id(self) -> bytes | None: ...
+    def parent_id(self) -> bytes | None:
+        """The parent's eight bytes, None for the root of a trace."""
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of the span; empty for a draft and for the no-op span."""
     @property
-    def kind(self) -> SpanKind: ...
+    def kind(self) -> SpanKind:
+        """What the span is to the one who asked for its work."""
     @property
-    def start_time_ns(self) -> int: ...
+    def start_time_ns(self) -> int:
+        """Nanoseconds since 1970; 0 for a draft and for the no-op span."""
     @property
-    def end_time_ns(self) -> int | None: ...
+    def end_time_ns(self) -> int | None:
+        """Nanoseconds since 1970, None until the span finishes."""
     @property
-    def status(self) -> StatusCode: ...
+    def status(self) -> StatusCode:
+        """How the work ended, as far as anybody said."""
     @property
-    def status_description(self) -> str | None: ...
+    def status_description(self) -> str | None:
+        """Why it failed, None unless that was said."""
     @property
-    def attributes(self) -> dict[str, _Value]: ...
+    def attributes(self) -> dict[str, _Value]:
+        """The attributes, as a new dict; raises `ReleasedSpanError` once they are gone."""
     @property
-    def events(self) -> tuple[Event, ...]: ...
+    def events(self) -> tuple[Event, ...]:
+        """The events, as they were added; raises `ReleasedSpanError` once they are gone."""
     @property
-    def links(self) -> tuple[Link, ...]: ...
-    def is_recording(self) -> bool: ...
-    def set_attribute(self, key: str, value: object) -> None: ...
-    def set_attributes(self, attributes: _Attributes) -> None: ...
+    def links(self) -> tuple[Link, ...]:
+        """The links, as they were added; raises `ReleasedSpanError` once they are gone."""
+    def is_recording(self) -> bool:
+        """True while what is set on the span is kept.
+
+        It is sampled, or may still be, and has not ended.
+        """
+    def set_attribute(self, key: str, value: object) -> None:
+        """Sets an attribute; the last write of a key wins, None removes it.
+
+        Any value is taken: text, bool, int, float, bytes, and lists and mappings of these. Others
+        become text if they define `__str__`, else they are left out and counted. Raises
+        `TypeError` for a key that is not a str.
+        """
+    def set_attributes(self, attributes: _Attributes) -> None:
+        """Sets several attributes, as `set_attribute` does.
+
+        With a key that is not a str it raises `TypeError` and sets none.
+        """
     def add_event(
         self, name: str, attributes: _Attributes | None = None, *, time_ns: int | None = None
-    ) -> None: ...
-    def add_link(self, context: SpanContext, attributes: _Attributes | None = None) -> None: ...
-    def record_error(self, error: str | BaseException) -> None: ...
-    def set_status(self, status: StatusCode | int, description: str | None = None) -> None: ...
-    def finish(self, end_time_ns: int | None = None) -> None: ...
-    def release(self) -> None: ...
+    ) -> None:
+        """Adds an event, now unless `time_ns` (nanoseconds since 1970) says when."""
+    def add_link(self, context: SpanContext, attributes: _Attributes | None = None) -> None:
+        """Adds a link to a span that has to do with this one without being its parent."""
+    def record_error(self, error: str | BaseException) -> None:
+        """Adds an event named `exception`.
+
+        Text becomes its `exception.message`; an exception gives `exception.type`,
+        `exception.message` and `exception.stacktrace` (OpenTelemetry semantic conventions,
+        "Exceptions on spans"). The status is left alone.
+        """
+    def set_status(self, status: StatusCode | int, description: str | None = None) -> None:
+        """Sets the status.
+
+        OK is final, UNSET changes nothing, and a description counts only with ERROR (OpenTelemetry
+        trace API, "Set Status").
+        """
+    def finish(self, end_time_ns: int | None = None) -> None:
+        """Ends the span, now unless `end_time_ns` (nanoseconds since 1970) says when.
+
+        The first end wins. An end before the start is logged and ignored, and the span stays open.
+        If the span is active, its nearest ancestor of the same namespace that has not finished
+        becomes active. Raises `ValueError` for a draft.
+        """
+    def release(self) -> None:
+        """Ends the handle.
+
+        A span that has not finished is discarded; one that has is exported all the same. Afterwards
+        writes are ignored, and attributes, events and links raise `ReleasedSpanError`.
+        """
 
 @final
 class SpanData:
+    """A finished span, read only: keep it as long as you like."""
     @property
-    def context(self) -> SpanContext: ...
+    def context(self) -> SpanContext:
+        """The ids and flags of the span."""
     @property
-    def trace_id(self) -> bytes: ...
+    def trace_id(self) -> bytes:
+        """Sixteen bytes."""
     @property
-    def span_id(self) -> bytes: ...
+    def span_id(self) -> bytes:
+        """Eight bytes."""
     @property
-    def trace_id_hex(self) -> str: ...
+    def trace_id_hex(self) -> str:
+        """The trace id as 32 lowercase hexadecimal digits."""
     @property
-    def span_id_hex(self) -> str: ...
+    def span_id_hex(self) -> str:
+        """The span id as 16 lowercase hexadecimal digits."""
     @property
-    def parent_id(self) -> bytes | None: ...
+    def parent_id(self) -> bytes | None:
+        """The parent's eight bytes, None for the root of a trace."""
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of the span."""
     @property
-    def kind(self) -> SpanKind: ...
+    def kind(self) -> SpanKind:
+        """What the span was to the one who asked for its work."""
     @property
-    def start_time_ns(self) -> int: ...
+    def start_time_ns(self) -> int:
+        """Nanoseconds since 1970."""
     @property
-    def end_time_ns(self) -> int | None: ...
+    def end_time_ns(self) -> int:
+        """Nanoseconds since 1970."""
     @property
-    def status(self) -> StatusCode: ...
+    def status(self) -> StatusCode:
+        """How the work ended."""
     @property
-    def status_description(self) -> str | None: ...
+    def status_description(self) -> str | None:
+        """Why it failed, None unless that was said."""
     @property
-    def attributes(self) -> dict[str, _Value]: ...
+    def attributes(self) -> dict[str, _Value]:
+        """The attributes, as a new dict."""
     @property
-    def events(self) -> tuple[Event, ...]: ...
+    def events(self) -> tuple[Event, ...]:
+        """The events, in the order in which they were added."""
     @property
-    def links(self) -> tuple[Link, ...]: ...
-    def is_recording(self) -> bool: ...
+    def links(self) -> tuple[Link, ...]:
+        """The links, in the order in which they were added."""
+    def is_recording(self) -> bool:
+        """Always False: the span has finished."""
     @property
-    def instrumentation_scope(self) -> InstrumentationScope: ...
+    def instrumentation_scope(self) -> InstrumentationScope:
+        """The name and version of the tracer."""
     @property
-    def resource(self) -> dict[str, _Value]: ...
+    def resource(self) -> dict[str, _Value]:
+        """The attributes of the process that made the span, as a new dict."""
     @property
-    def dropped_attributes_count(self) -> int: ...
+    def dropped_attributes_count(self) -> int:
+        """How many attributes the limit left out."""
     @property
-    def dropped_events_count(self) -> int: ...
+    def dropped_events_count(self) -> int:
+        """How many events the limit left out."""
     @property
-    def dropped_links_count(self) -> int: ...
+    def dropped_links_count(self) -> int:
+        """How many links the limit left out."""
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
@@ -145,16 +245,25 @@ class _Block:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
+    def _fresh(self) -> _Block: ...
+    def _start(self) -> Span: ...
+    def _resume(self) -> None: ...
+    def _suspend(self) -> None: ...
+    def _finish(self, error: BaseException | None = None) -> None: ...
     def __call__(self, function: _F, /) -> _F: ...
 
 @final
 class Tracer:
+    """Makes spans under one name, in one namespace. Until `configure` all it does is nothing."""
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of the tracer."""
     @property
-    def namespace(self) -> str: ...
+    def namespace(self) -> str:
+        """The namespace: tracers that share it share the active span."""
     @property
-    def version(self) -> str | None: ...
+    def version(self) -> str | None:
+        """The version of what the tracer traces, None when it was not given."""
     def new(
         self,
         name: str = "default",
@@ -162,7 +271,13 @@ class Tracer:
         sampling_rate: float | None = None,
         namespace: str = "default",
         version: str | None = None,
-    ) -> Tracer: ...
+    ) -> Tracer:
+        """The tracer of this name and namespace, made if there is none yet.
+
+        `sampling_rate` is a number from 0 to 1: 0.1 samples 1 of every 10 requests, 1 all; None
+        asks the sampler of `configure`. For a tracer that is there already the first options stay,
+        and others are logged. Raises `TypeError` or `ValueError` naming the argument.
+        """
     def start_span(
         self,
         name: str,
@@ -173,7 +288,14 @@ class Tracer:
         parent: Span | SpanContext | _Root | None = None,
         attributes: _Attributes | None = None,
         links: Iterable[SpanContext | Link] = (),
-    ) -> Span: ...
+    ) -> Span:
+        """Starts a span. It does not become active.
+
+        `kind` is a `SpanKind`; `start_time_ns` is nanoseconds since 1970, None is now;
+        `should_sample` decides whatever sampler and parent say; `parent` is None for the active
+        span, `ROOT` for a new trace, a `Span`, or a `SpanContext`; `links` are contexts or `Link`s.
+        Raises `TypeError` or `ValueError` naming the argument, and then nothing was started.
+        """
     def start_as_current_span(
         self,
         name: str,
@@ -184,7 +306,15 @@ class Tracer:
         parent: Span | SpanContext | _Root | None = None,
         attributes: _Attributes | None = None,
         links: Iterable[SpanContext | Link] = (),
-    ) -> _Block: ...
+    ) -> _Block:
+        """Prepares a span for one `with` block, or for each call of a function that it decorates.
+
+        The span starts and becomes active when the block is entered, and finishes when it is left;
+        then what was active before is active again. An exception that escapes is recorded and sets
+        the status to ERROR, unless a status is set. The arguments are those of `start_span`; wrong
+        ones raise at once, except for `attributes` and `links`, which are read when the span
+        starts.
+        """
     def create_span(
         self,
         *,
@@ -192,7 +322,11 @@ class Tracer:
         parent: Span | SpanContext | _Root | None = None,
         should_sample: bool | None = None,
         links: Iterable[SpanContext | Link] = (),
-    ) -> Span: ...
+    ) -> Span:
+        """Makes a draft: a span with ids, to be named by `link_span` when its facts are known.
+
+        The arguments are those of `start_span`. A draft that dies is not counted.
+        """
     def link_span(
         self,
         span: Span,
@@ -200,45 +334,91 @@ class Tracer:
         *,
         start_time_ns: int | None = None,
         attributes: _Attributes | None = None,
-    ) -> None: ...
-    def active_span(self) -> Span | None: ...
-    def set_active_span(self, span: Span | None) -> None: ...
-    def root_span(self) -> Span | None: ...
-    def spans(self) -> tuple[SpanData, ...]: ...
-    def process_spans(self, processor: Callable[[SpanData], object]) -> None: ...
-    def set_should_sample(self, should_sample: bool) -> bool: ...
+    ) -> None:
+        """Names a draft and starts it, now unless `start_time_ns` says when.
+
+        `attributes` are added to those that are set. Raises `ValueError` for a span that is no
+        draft any more.
+        """
+    def active_span(self) -> Span | None:
+        """The active span of the tracer's namespace in the current context, or None."""
+    def set_active_span(self, span: Span | None) -> None:
+        """Makes a span active in the current context until another is, or it finishes; None clears.
+
+        Raises `ValueError` for a span of another namespace.
+        """
+    def root_span(self) -> Span | None:
+        """The root of the active span's local trace while it is open, else None."""
+    def spans(self) -> tuple[SpanData, ...]:
+        """The finished spans of the active span's local trace that are not handed over yet.
+
+        They come in start order, whatever their tracer.
+        """
+    def process_spans(self, processor: Callable[[SpanData], object]) -> None:
+        """Calls `processor` with each span of `spans()`. What it raises goes to the caller."""
+    def set_should_sample(self, should_sample: bool) -> bool:
+        """Decides on the active span's local trace by hand, until it is handed over.
+
+        True when the decision holds for every span of the trace that does not decide for itself
+        (`should_sample=`). A trace that is not recorded cannot be brought back: then True acts on
+        spans started afterwards only, and False is returned. So it is when nothing is active.
+        """
     def get_sampling_decision(
         self,
         parent_sampled: bool | None = None,
         rate: float | None = None,
         *,
         strategy: _Decision = "parent_probability_fallback",
-    ) -> bool: ...
+    ) -> bool:
+        """Judges the active span's trace id at `rate`; None is the `sampling_rate` of `configure`.
 
+        A parent's no is always honoured. Its yes is honoured by the strategy
+        `parent_probability_fallback`, and judged again by `parent_drop_probability_fallback`. False
+        when nothing is active, and where neither a rate nor the parent decides.
+        """
+
+__version__: Final[str]
 tracing: Final[Tracer]
 
 @final
 class AlwaysOn:
+    """Samples every span."""
     def __new__(cls) -> AlwaysOn: ...
 
 @final
 class AlwaysOff:
+    """Samples no span."""
     def __new__(cls) -> AlwaysOff: ...
 
 @final
 class TraceIdRatio:
+    """Samples a share of the traces, by trace id: all services give the same answer for one trace.
+
+    `rate` is a number from 0 to 1; others raise `ValueError` (OpenTelemetry SDK specification,
+    "TraceIdRatioBased").
+    """
     def __new__(cls, rate: float) -> TraceIdRatio: ...
     @property
-    def rate(self) -> float: ...
+    def rate(self) -> float:
+        """The rate, from 0 to 1."""
 
 @final
 class ParentBased:
+    """Does what the parent did; asks `root` for spans without a parent.
+
+    OpenTelemetry SDK specification, "ParentBased".
+    """
     def __new__(cls, root: AlwaysOn | AlwaysOff | TraceIdRatio | ParentBased) -> ParentBased: ...
 
 _Sampler: TypeAlias = AlwaysOn | AlwaysOff | TraceIdRatio | ParentBased
 
 @final
 class SpanLimits:
+    """How much one span may hold. What is beyond is left out and counted on the span.
+
+    `attribute_value_length` counts characters of text and bytes of bytes; None keeps all. Raises
+    `TypeError` or `ValueError` naming the argument.
+    """
     def __new__(
         cls,
         *,
@@ -252,6 +432,13 @@ class SpanLimits:
 
 @final
 class QueueConfig:
+    """How many spans may wait, and how long.
+
+    `max_batch_size` spans go into one export; a span waits `max_coalescing_delay` seconds for
+    others; `max_entries` spans and `max_bytes` bytes may be finished and unsent, then whole traces
+    are dropped and counted; `max_live_spans` may be open, then new ones are not recorded. Raises
+    `TypeError` or `ValueError` naming the argument.
+    """
     def __new__(
         cls,
         *,
@@ -264,34 +451,47 @@ class QueueConfig:
 
 @final
 class FileExporter:
+    """Appends each export to a file as a line of OTLP/JSON.
+
+    `nanospan view` and the Collector's `otlpjsonfile` receiver read it. `path` is text, bytes or a
+    path object. `configure` opens the file, and raises `OSError` if it cannot.
+    """
     def __new__(cls, path: str | bytes | Any) -> FileExporter: ...  # str, bytes or os.PathLike
 
 @final
 class ConsoleExporter:
+    """Draws each trace on the standard error stream."""
     def __new__(cls) -> ConsoleExporter: ...
 
 @final
 class MemoryExporter:
+    """Keeps what is exported in memory, for tests."""
     def __new__(cls) -> MemoryExporter: ...
-    def spans(self) -> tuple[SpanData, ...]: ...
-    def clear(self) -> None: ...
+    def spans(self) -> tuple[SpanData, ...]:
+        """The spans exported so far, in the order in which they came.
+
+        Waits, for at most two seconds, until what was handed over before has arrived. A local trace
+        whose root is open keeps its spans until `flush`.
+        """
+    def clear(self) -> None:
+        """Forgets the spans exported so far."""
 
 _Exporter: TypeAlias = FileExporter | ConsoleExporter | MemoryExporter
 
 class _Stats(TypedDict):
-    started: int            # spans started, whatever was decided of them
-    sampled: int            # sampled by the decision at their start
-    recorded: int           # of those, the ones that got a record
-    finished: int           # recorded spans that finished
-    sent: int               # spans that every exporter took
+    started: int  # spans started, whatever was decided of them
+    sampled: int  # sampled by the decision at their start
+    recorded: int  # of those, the ones that got a record
+    finished: int  # recorded spans that finished
+    sent: int  # spans that every exporter took
     # Finished spans not sent, by reason: queue_full, unsampled, late_undecided, export_failed,
     # shutdown; and live_limit for spans that got no record.
     dropped: dict[str, int]
-    abandoned: int          # handles that died, or were open at shutdown, unfinished
-    discarded: int          # released before finish
-    ignored_writes: int     # writes to ended spans
-    dropped_values: int     # attribute values of a type that could not be kept
-    left_blocks: int        # with blocks left in another context than they were entered in
+    abandoned: int  # handles that died, or were open at shutdown, unfinished
+    discarded: int  # released before finish
+    ignored_writes: int  # writes to ended spans
+    dropped_values: int  # attribute values of a type that could not be kept
+    left_blocks: int  # with blocks left in another context than they were entered in
     open_spans: int
     queued_spans: int
     queued_bytes: int
@@ -309,10 +509,73 @@ def configure(
     limits: SpanLimits | None = None,
     queue: QueueConfig | None = None,
     late_sampling: bool = False,
+) -> None:
+    """Builds the pipeline that all tracers use from now on, those taken before included.
+
+    `service_name` becomes the resource attribute `service.name`, beside the attributes of
+    `resource`. `exporter` is one of `FileExporter(path)`, `ConsoleExporter()` and
+    `MemoryExporter()`, or a sequence of them. `sampling_rate` is a number from 0 to 1: 0.1 samples
+    1 of every 10 requests; or a `sampler` is asked for every span; with neither every request is
+    sampled. With `late_sampling` also what the sampler drops is recorded until its local trace
+    ends, so that `set_should_sample` can bring it back.
+
+    A second call builds a new pipeline and ends the old one, which sends what it has within two
+    seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
+    naming the argument, and `OSError` for a file that cannot be written; then nothing has changed.
+    """
+
+@final
+class ManualClock:
+    """A clock that only moves by hand."""
+    def __new__(cls, now_ns: int) -> ManualClock: ...
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds since 1970."""
+    def tick(self, ns: int) -> None:
+        """Moves it forward by `ns` nanoseconds."""
+
+@final
+class ScriptedIds:
+    """Ids given in order, and random ones when they are used up."""
+    def __new__(cls, trace_ids: Sequence[bytes], span_ids: Sequence[bytes]) -> ScriptedIds: ...
+
+def _configure(
+    *,
+    service_name: str | None = None,
+    resource: _Attributes | None = None,
+    exporter: _Exporter | Sequence[_Exporter] | None = None,
+    sampling_rate: float | None = None,
+    sampler: _Sampler | None = None,
+    limits: SpanLimits | None = None,
+    queue: QueueConfig | None = None,
+    late_sampling: bool = ...,
+    clock: ManualClock | None = None,
+    ids: ScriptedIds | None = None,
 ) -> None: ...
-def flush(timeout: float = 2.0) -> bool: ...
-def shutdown(timeout: float = 2.0) -> bool: ...
-def stats() -> _Stats: ...
+def flush(timeout: float = 2.0) -> bool:
+    """Hands over everything that has finished and waits until it was sent.
+
+    Waits for at most `timeout` seconds. True only if all of it was taken. Raises `TypeError` or
+    `ValueError` for a timeout that is no number of seconds from 0 to 3600.
+    """
+
+def shutdown(timeout: float = 2.0) -> bool:
+    """Sends everything that has finished and ends tracing.
+
+    Until the next `configure` every tracer is a no-op. Spans that are still open are counted as
+    abandoned. Waits for at most `timeout` seconds; True only if everything was taken. Raises
+    `TypeError` or `ValueError` for a timeout that is no number of seconds from 0 to 3600.
+    """
+
+def stats() -> _Stats:
+    """What the current pipeline, or the last one, has counted since `configure`.
+
+    Counts of spans: `started`, `sampled`, `recorded`, `finished`, `sent`, `dropped` by reason,
+    `abandoned` (never finished), `discarded` (released before they finished), `open_spans`, and
+    `queued_spans` with `queued_bytes` and `queue_high_water` for what has finished and is not sent.
+    Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`, the state
+    of the `worker`, and `last_error` of an exporter. Keys may be added.
+    """
 
 # For nanospan's own command line and tests: no part of the public surface.
 def _view(

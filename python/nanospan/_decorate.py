@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nanospan._core import _Block
+    from nanospan._core import _Block  # pyright: ignore[reportPrivateUsage]
 
 _Function = Callable[..., Any]
 
@@ -24,9 +24,12 @@ def decorate(block: _Block, function: Any) -> Any:
     Raises `TypeError` for what is no function.
     """
     if isinstance(function, (classmethod, staticmethod)):
-        return type(function)(decorate(block, function.__func__))
+        method: Any = function
+        return type(method)(decorate(block, method.__func__))
     if not callable(function) or isinstance(function, type):
-        raise TypeError(f"function must be a function or a method, got {function!r} ({type(function).__name__})")
+        raise TypeError(
+            f"function must be a function or a method, got {function!r} ({type(function).__name__})"
+        )
     return functools.wraps(function)(_wrapper_for(function)(block, function))
 
 
@@ -107,7 +110,7 @@ def _async_generator(template: _Block, function: _Function) -> _Function:
 
 
 class _Steps:
-    """The span of a generator: it lives as long as the generator, and is active during each step."""
+    """The span of a generator: as old as the generator, and active during each of its steps."""
 
     def __init__(self, template: _Block) -> None:
         self._block = template._fresh()

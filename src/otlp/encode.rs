@@ -12,8 +12,8 @@ const SCOPE_SPANS: u32 = 2;
 const SCOPE: u32 = 1;
 
 /// The request that carries `chunks`.
-pub(crate) fn request(resource: &[u8], chunks: &[Box<Chunk>]) -> Vec<u8> {
-    let runs = chunks.iter().flat_map(|chunk| chunk.runs());
+pub(crate) fn request(resource: &[u8], chunks: &[Chunk]) -> Vec<u8> {
+    let runs = chunks.iter().flat_map(super::super::chunk::Chunk::runs);
     envelope(
         resource,
         &by_scope(runs.map(|run: &Run| (&run.scope, run.bytes.as_slice()))),

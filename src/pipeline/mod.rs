@@ -32,7 +32,7 @@ pub struct Pipeline {
     epoch: u32,
     ids: Ids,
     store: Store,
-    queue: Queue<Box<Chunk>>,
+    queue: Queue<Chunk>,
     open_traces: OpenTraces,
     counters: Counters,
     notices: Notices,
@@ -110,7 +110,7 @@ impl Pipeline {
         self.store.reclaim_all(|name| self.abandon(name));
         let sent = self.worker.stop(self, deadline);
         // After the deadline the worker may still hold a batch; what is in the ring is lost.
-        while let Some(chunk) = self.queue.pop(|chunk| chunk.spans()) {
+        while let Some(chunk) = self.queue.pop(super::chunk::Chunk::spans) {
             self.drop_chunk(&chunk, Reason::Shutdown);
         }
         sent
@@ -205,7 +205,7 @@ impl Pipeline {
         &self.store
     }
 
-    pub(crate) fn queue(&self) -> &Queue<Box<Chunk>> {
+    pub(crate) fn queue(&self) -> &Queue<Chunk> {
         &self.queue
     }
 
@@ -222,7 +222,7 @@ impl Pipeline {
     }
 
     /// Queues a chunk whose spans are in the account already.
-    pub(crate) fn enqueue(self: &Arc<Self>, chunk: Box<Chunk>) {
+    pub(crate) fn enqueue(self: &Arc<Self>, chunk: Chunk) {
         let spans = chunk.spans();
         match self.queue.push(chunk, spans) {
             Ok(waiting) => {
@@ -250,7 +250,7 @@ impl Pipeline {
     }
 
     /// The request that carries `chunks`.
-    fn request(&self, chunks: &[Box<Chunk>]) -> Vec<u8> {
+    fn request(&self, chunks: &[Chunk]) -> Vec<u8> {
         encode::request(self.resource(), chunks)
     }
 

@@ -178,7 +178,7 @@ struct Run {
 /// Chunks taken from the queue and not sent yet.
 #[derive(Default)]
 struct Batch {
-    chunks: Vec<Box<Chunk>>,
+    chunks: Vec<Chunk>,
     spans: usize,
 }
 
@@ -247,7 +247,12 @@ impl Run {
         while self.fill() {
             self.send();
         }
-        let oldest = self.batch.chunks.iter().map(|chunk| chunk.since()).min()?;
+        let oldest = self
+            .batch
+            .chunks
+            .iter()
+            .map(super::super::chunk::Chunk::since)
+            .min()?;
         let due = oldest + delay;
         if due > Instant::now() {
             return Some(due);
@@ -274,7 +279,7 @@ impl Run {
     fn fill(&mut self) -> bool {
         let max = self.pipeline.max_batch_size();
         while self.batch.spans < max {
-            let Some(chunk) = self.pipeline.queue.pop(|chunk| chunk.spans()) else {
+            let Some(chunk) = self.pipeline.queue.pop(super::super::chunk::Chunk::spans) else {
                 return false;
             };
             self.batch.spans += chunk.spans();
@@ -318,7 +323,7 @@ const RETIRED_LOOK: Duration = Duration::from_millis(200);
 
 impl Batch {
     /// The oldest chunks, at most `max` spans of them; the first in any case.
-    fn take(&mut self, max: usize) -> Vec<Box<Chunk>> {
+    fn take(&mut self, max: usize) -> Vec<Chunk> {
         let mut spans = 0;
         let fits = self.chunks.iter().take_while(|chunk| {
             spans += chunk.spans();
@@ -332,6 +337,6 @@ impl Batch {
     }
 }
 
-fn total(chunks: &[Box<Chunk>], measure: fn(&Chunk) -> usize) -> usize {
-    chunks.iter().map(|chunk| measure(chunk)).sum()
+fn total(chunks: &[Chunk], measure: fn(&Chunk) -> usize) -> usize {
+    chunks.iter().map(measure).sum()
 }

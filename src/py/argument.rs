@@ -93,7 +93,7 @@ pub(crate) fn boolean(argument: &str, came: &Bound<'_, PyAny>) -> PyResult<bool>
 
 fn boolean_or(argument: &str, allowed: &str, came: &Bound<'_, PyAny>) -> PyResult<bool> {
     came.cast::<PyBool>()
-        .map(|b| b.is_true())
+        .map(pyo3::types::PyBoolMethods::is_true)
         .map_err(|_| wrong_type(argument, allowed, came))
 }
 

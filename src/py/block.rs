@@ -31,7 +31,16 @@ struct State {
     /// Set while the span is active because of this block.
     active: Option<Active>,
     /// What a generator's body had active when it yielded.
-    suspended: Option<Option<Py<PySpan>>>,
+    suspended: Suspended,
+}
+
+/// What was active when a generator's body last yielded.
+#[derive(Default)]
+enum Suspended {
+    /// It has not run yet.
+    #[default]
+    Never,
+    With(Option<Py<PySpan>>),
 }
 
 struct Active {
@@ -90,7 +99,7 @@ impl PyBlock {
 #[pymethods]
 impl PyBlock {
     fn __enter__(&self, py: Python<'_>) -> PyResult<Py<PySpan>> {
-        let span = self._start(py)?;
+        let span = self.start(py)?;
         self.activate(py, Some(&span))?;
         Ok(span)
     }
@@ -105,7 +114,7 @@ impl PyBlock {
     ) -> PyResult<()> {
         let _ = (exc_type, traceback);
         self.restore(py)?;
-        self._finish(py, Some(exc_value))
+        self.finish(py, Some(exc_value))
     }
 
     /// Decorates a function, coroutine function, generator function or async generator function:
@@ -121,12 +130,14 @@ impl PyBlock {
     }
 
     /// A block with the same arguments, not entered.
-    fn _fresh(&self, py: Python<'_>) -> Self {
+    #[pyo3(name = "_fresh")]
+    fn fresh(&self, py: Python<'_>) -> Self {
         Self::new(self.tracer.clone_ref(py), self.arguments.clone_ref(py))
     }
 
     /// Starts the span. It is not active yet.
-    fn _start(&self, py: Python<'_>) -> PyResult<Py<PySpan>> {
+    #[pyo3(name = "_start")]
+    fn start(&self, py: Python<'_>) -> PyResult<Py<PySpan>> {
         if std::mem::replace(&mut self.state().entered, true) {
             return Err(PyRuntimeError::new_err(
                 "a block can be entered once: call start_as_current_span for each",
@@ -138,25 +149,30 @@ impl PyBlock {
     }
 
     /// Before a step of a generator: makes active what its body had active, at first the span.
-    fn _resume(&self, py: Python<'_>) -> PyResult<()> {
-        let suspended = self.state().suspended.take();
-        let active = suspended.unwrap_or_else(|| self.span(py));
+    #[pyo3(name = "_resume")]
+    fn resume(&self, py: Python<'_>) -> PyResult<()> {
+        let suspended = std::mem::take(&mut self.state().suspended);
+        let active = match suspended {
+            Suspended::Never => self.span(py),
+            Suspended::With(active) => active,
+        };
         self.activate(py, active.as_ref())
     }
 
     /// After a step of a generator: makes active again what was before.
-    fn _suspend(&self, py: Python<'_>) -> PyResult<()> {
+    #[pyo3(name = "_suspend")]
+    fn suspend(&self, py: Python<'_>) -> PyResult<()> {
         if self.span(py).is_none() {
             return Ok(());
         }
         let active = self.tracer.get().scope().active(py)?;
-        self.state().suspended = Some(active);
+        self.state().suspended = Suspended::With(active);
         self.restore(py)
     }
 
     /// Finishes the span; `error` is what left the block, if anything did.
-    #[pyo3(signature = (error=None))]
-    fn _finish(&self, py: Python<'_>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    #[pyo3(name = "_finish", signature = (error=None))]
+    fn finish(&self, py: Python<'_>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let Some(span) = self.state().span.take() else {
             return Ok(());
         };

@@ -170,7 +170,7 @@ pub(crate) fn configure(
     queue: Option<&Bound<'_, PyAny>>,
     late_sampling: Given<'_>,
 ) -> PyResult<()> {
-    _configure(
+    configure_for_tests(
         py,
         service_name,
         resource,
@@ -187,9 +187,9 @@ pub(crate) fn configure(
 
 /// `configure`, with a clock and ids for tests.
 #[pyfunction]
-#[pyo3(signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing, clock=None, ids=None))]
+#[pyo3(name = "_configure", signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing, clock=None, ids=None))]
 #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
-pub(crate) fn _configure(
+pub(crate) fn configure_for_tests(
     py: Python<'_>,
     service_name: Option<&Bound<'_, PyAny>>,
     resource: Option<&Bound<'_, PyAny>>,
@@ -250,9 +250,10 @@ pub(crate) fn _configure(
 /// How long a replaced pipeline may take for what it has not sent yet.
 const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Hands over everything that has finished and waits until it was sent, for at most `timeout`
-/// seconds. True only if all of it was taken. Raises `TypeError` or `ValueError` for a timeout that
-/// is no number of seconds.
+/// Hands over everything that has finished and waits until it was sent.
+///
+/// Waits for at most `timeout` seconds. True only if all of it was taken. Raises `TypeError` or
+/// `ValueError` for a timeout that is no number of seconds from 0 to 3600.
 #[pyfunction]
 #[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
 pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
@@ -266,10 +267,11 @@ pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
     Ok(sent)
 }
 
-/// Sends everything that has finished, for at most `timeout` seconds, and ends tracing: until the
-/// next `configure` every tracer is a no-op. Spans that are still open are counted as abandoned.
-/// True only if everything was taken. Raises `TypeError` or `ValueError` for a timeout that is no
-/// number of seconds.
+/// Sends everything that has finished and ends tracing.
+///
+/// Until the next `configure` every tracer is a no-op. Spans that are still open are counted as
+/// abandoned. Waits for at most `timeout` seconds; True only if everything was taken. Raises
+/// `TypeError` or `ValueError` for a timeout that is no number of seconds from 0 to 3600.
 #[pyfunction]
 #[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
 pub(crate) fn shutdown(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {

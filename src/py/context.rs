@@ -115,6 +115,39 @@ impl PySpanContext {
             .unwrap_or_default()
     }
 
+    // Contexts can be copied and pickled: what a program passes to its other processes.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Flat)> {
+        let context = &slf.get().0;
+        let facts = context.as_ref().map(|c| {
+            let (trace_id, span_id) = (*c.trace_id.as_bytes(), *c.span_id.as_bytes());
+            (
+                trace_id,
+                span_id,
+                c.sampled,
+                c.random,
+                c.is_remote,
+                slf.get().trace_state().to_owned(),
+            )
+        });
+        Ok((slf.get_type().getattr("_from_facts")?, (facts,)))
+    }
+
+    #[staticmethod]
+    fn _from_facts(facts: Option<Facts>) -> Self {
+        Self(facts.and_then(
+            |(trace_id, span_id, sampled, random, is_remote, trace_state)| {
+                Some(SpanContext {
+                    trace_id: TraceId::new(trace_id)?,
+                    span_id: SpanId::new(span_id)?,
+                    sampled,
+                    random,
+                    is_remote,
+                    trace_state: (!trace_state.is_empty()).then(|| trace_state.as_str().into()),
+                })
+            },
+        ))
+    }
+
     fn __repr__(&self) -> String {
         let (trace, span) = (self.trace_id_hex(), self.span_id_hex());
         let sampled = match self.sampled() {
@@ -125,6 +158,10 @@ impl PySpanContext {
         format!("SpanContext(trace_id={trace}, span_id={span}, sampled={sampled})")
     }
 }
+
+/// All that a context holds, as pickle takes it.
+type Facts = ([u8; 16], [u8; 8], Option<bool>, bool, bool, String);
+type Flat = (Option<Facts>,);
 
 fn id<'a, 'py>(
     argument: &str,

@@ -93,8 +93,8 @@ impl PySpanData {
 
     /// Nanoseconds since 1970.
     #[getter]
-    fn end_time_ns(&self) -> Option<u64> {
-        Some(self.span.end_time_unix_nano)
+    fn end_time_ns(&self) -> u64 {
+        self.span.end_time_unix_nano
     }
 
     /// How the work ended.

@@ -12,9 +12,9 @@ create_exception!(
     ReleasedSpanError,
     PyRuntimeError,
     "The attributes, events and links of the span are gone.\n\n\
-     They can be read until the span is released or its local trace is handed over to the \
-     exporters, which happens when its root finishes, at `flush`, and when it waited for longer \
-     than `max_coalescing_delay`."
+     They can be read until the span is released or its local trace is handed over to the\n\
+     exporters, which happens when its root finishes, at `flush`, and when it waited for longer\n\
+     than `max_coalescing_delay`.\n"
 );
 
 /// The longest piece of a wrong argument that a message repeats.

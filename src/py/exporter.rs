@@ -11,8 +11,10 @@ use super::error::wrong_type;
 use super::lifecycle;
 use crate::Memory;
 
-/// Appends each export to a file as a line of OTLP/JSON, which `nanospan view` and the
-/// Collector's `otlpjsonfile` receiver read. `path` is text, bytes or a path object.
+/// Appends each export to a file as a line of OTLP/JSON.
+///
+/// `nanospan view` and the Collector's `otlpjsonfile` receiver read it. `path` is text, bytes or a
+/// path object. `configure` opens the file, and raises `OSError` if it cannot.
 #[pyclass(frozen, name = "FileExporter", module = "nanospan")]
 pub(crate) struct PyFileExporter(PathBuf);
 
@@ -62,9 +64,10 @@ impl PyMemoryExporter {
         Self(Memory::default())
     }
 
-    /// The spans exported so far, in the order in which they came. Waits, for at most two seconds,
-    /// until what was handed over before has arrived; a local trace whose root is open keeps its
-    /// spans until `flush`.
+    /// The spans exported so far, in the order in which they came.
+    ///
+    /// Waits, for at most two seconds, until what was handed over before has arrived. A local trace
+    /// whose root is open keeps its spans until `flush`.
     fn spans<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let batches = self.arrived(py);
         PyTuple::new(

@@ -17,20 +17,26 @@ mod tracer;
 mod value;
 mod view;
 
-use pyo3::prelude::*;
+use pyo3::prelude::pymodule;
 
 /// The core of nanospan.
 // One interpreter lock guards the handles' links; without it they would have to be per thread.
 #[pymodule(gil_used = true)]
 mod _core {
-    use super::*;
+    use pyo3::prelude::{Bound, Py, PyModule, PyModuleMethods, PyResult};
+
+    use super::{
+        block, clock, config, context, data, error, exporter, sampler, span, start, tracer, view,
+    };
 
     #[pymodule_export]
     use block::PyBlock;
     #[pymodule_export]
     use clock::{PyManualClock, PyScriptedIds};
     #[pymodule_export]
-    use config::{_configure, PyQueueConfig, PySpanLimits, configure, flush, shutdown, stats};
+    use config::{
+        PyQueueConfig, PySpanLimits, configure, configure_for_tests, flush, shutdown, stats,
+    };
     #[pymodule_export]
     use context::PySpanContext;
     #[pymodule_export]

@@ -54,8 +54,9 @@ impl PyTraceIdRatio {
     }
 }
 
-/// Does what the parent did; asks `root` for spans without a parent (OpenTelemetry SDK
-/// specification, "ParentBased").
+/// Does what the parent did; asks `root` for spans without a parent.
+///
+/// OpenTelemetry SDK specification, "ParentBased".
 #[pyclass(frozen, eq, name = "ParentBased", module = "nanospan")]
 #[derive(PartialEq)]
 pub(crate) struct PyParentBased(Sampler);

@@ -65,8 +65,8 @@ impl Scope {
     pub(crate) fn active(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
         let found = self.get(py)?;
         let mut span = found.as_ref().map(|span| span.clone_ref(py));
-        while let Some(left) = span.as_ref().and_then(|span| span.get().left_for(py)) {
-            span = left;
+        while let Some(left) = span.take_if(|span| span.get().is_left()) {
+            span = left.get().before(py);
         }
         let same = match (&found, &span) {
             (Some(found), Some(span)) => found.is(span),

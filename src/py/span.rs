@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use pyo3::exceptions::PyBaseException;
+use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
@@ -104,17 +104,19 @@ impl PySpan {
         }
     }
 
-    /// What was active before this span, if its block was left in another context.
-    pub(crate) fn left_for(&self, py: Python<'_>) -> Option<Option<Py<PySpan>>> {
+    /// True when its block was left in another context than it was entered in.
+    pub(crate) fn is_left(&self) -> bool {
+        self.recording
+            .as_ref()
+            .is_some_and(|recording| recording.left.load(Ordering::Relaxed))
+    }
+
+    /// What was active before the block that left it.
+    pub(crate) fn before(&self, py: Python<'_>) -> Option<Py<PySpan>> {
         let recording = self.recording.as_ref()?;
-        if !recording.left.load(Ordering::Relaxed) {
-            return None;
-        }
-        Some(
-            lock(&recording.before)
-                .as_ref()
-                .map(|span| span.clone_ref(py)),
-        )
+        lock(&recording.before)
+            .as_ref()
+            .map(|span| span.clone_ref(py))
     }
 
     /// Marks the span as left by its block in another context, for whoever finds it active.
@@ -232,8 +234,7 @@ impl PySpan {
     }
 
     fn name_text(&self, py: Python<'_>) -> String {
-        self.name(py)
-            .map_or_else(|_| String::new(), |name| format!("{:?}", text(&name)))
+        format!("{:?}", text(&self.name(py)))
     }
 }
 
@@ -297,12 +298,12 @@ impl PySpan {
 
     /// The name of the span; empty for a draft and for the no-op span.
     #[getter]
-    fn name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+    fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         let name = self
             .recording
             .as_ref()
             .and_then(|recording| recording.name.get());
-        Ok(name.map_or_else(|| PyString::new(py, ""), |name| name.bind(py).clone()))
+        name.map_or_else(|| PyString::new(py, ""), |name| name.bind(py).clone())
     }
 
     /// What the span is to the one who asked for its work.
@@ -337,28 +338,27 @@ impl PySpan {
             .map(String::from)
     }
 
-    /// The attributes, as a new dict. Raises `ReleasedSpanError` once they are gone.
+    /// The attributes, as a new dict; raises `ReleasedSpanError` once they are gone.
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         to_dict(py, &self.read()?.attributes)
     }
 
-    /// The events, in the order in which they were added. Raises `ReleasedSpanError` once they are
-    /// gone.
+    /// The events, as they were added; raises `ReleasedSpanError` once they are gone.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         events(py, &self.read()?)
     }
 
-    /// The links, in the order in which they were added. Raises `ReleasedSpanError` once they are
-    /// gone.
+    /// The links, as they were added; raises `ReleasedSpanError` once they are gone.
     #[getter]
     fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         links(py, &self.read()?)
     }
 
-    /// True while what is set on the span is kept: it is sampled, or may still be, and has not
-    /// ended.
+    /// True while what is set on the span is kept.
+    ///
+    /// It is sampled, or may still be, and has not ended.
     fn is_recording(&self) -> bool {
         self.core().is_some_and(Span::is_recording)
     }
@@ -384,8 +384,9 @@ impl PySpan {
         Ok(())
     }
 
-    /// Sets several attributes, as `set_attribute` does. With a key that is not a str it raises
-    /// `TypeError` and sets none.
+    /// Sets several attributes, as `set_attribute` does.
+    ///
+    /// With a key that is not a str it raises `TypeError` and sets none.
     fn set_attributes(&self, attributes: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some(span) = self.core() else {
             return Ok(());
@@ -464,8 +465,10 @@ impl PySpan {
         Ok(())
     }
 
-    /// Sets the status. OK is final, UNSET changes nothing, and a description counts only with
-    /// ERROR (OpenTelemetry trace API, "Set Status").
+    /// Sets the status.
+    ///
+    /// OK is final, UNSET changes nothing, and a description counts only with ERROR (OpenTelemetry
+    /// trace API, "Set Status").
     #[pyo3(signature = (status, description=None))]
     fn set_status(
         &self,
@@ -509,9 +512,10 @@ impl PySpan {
         Ok(())
     }
 
-    /// Ends the handle. A span that has not finished is discarded; one that has is exported all the
-    /// same. Afterwards writes are ignored, and attributes, events and links raise
-    /// `ReleasedSpanError`.
+    /// Ends the handle.
+    ///
+    /// A span that has not finished is discarded; one that has is exported all the same. Afterwards
+    /// writes are ignored, and attributes, events and links raise `ReleasedSpanError`.
     fn release(slf: &Bound<'_, Self>, py: Python<'_>) -> PyResult<()> {
         let Some(recording) = &slf.get().recording else {
             return Ok(());
@@ -521,31 +525,18 @@ impl PySpan {
         step_up(slf)
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let name = self.name(py)?;
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let name = self.name(py);
         let (name, trace, span) = (text(&name), self.trace_id_hex(), self.span_id_hex());
-        Ok(format!(
-            "Span(name={name:?}, trace_id={trace}, span_id={span})"
+        format!("Span(name={name:?}, trace_id={trace}, span_id={span})")
+    }
+
+    #[allow(clippy::unused_self, reason = "what copy and pickle call")]
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err(
+            "a span cannot be copied or pickled: pass on span.context",
         ))
     }
-
-    fn __copy__(&self) -> PyResult<()> {
-        refuse_copy()
-    }
-
-    fn __deepcopy__(&self, _memo: &Bound<'_, PyAny>) -> PyResult<()> {
-        refuse_copy()
-    }
-
-    fn __reduce__(&self) -> PyResult<()> {
-        refuse_copy()
-    }
-}
-
-fn refuse_copy() -> PyResult<()> {
-    Err(pyo3::exceptions::PyTypeError::new_err(
-        "a span cannot be copied or pickled: pass on span.context",
-    ))
 }
 
 /// If the span is active, its nearest unfinished ancestor of the same namespace becomes active.

@@ -120,9 +120,9 @@ impl Arguments {
         };
         let span = tracer.core().start(&pipeline, &options);
         pairs(&attributes).for_each(|(key, value)| span.set_attribute(key, value));
-        links
-            .iter()
-            .for_each(|(context, attributes)| span.add_link(context, pairs(attributes)));
+        for (context, attributes) in &links {
+            span.add_link(context, pairs(attributes));
+        }
         let name = name.map(|name| name.clone().unbind());
         Py::new(
             py,

@@ -118,9 +118,9 @@ impl PyTracer {
 
     /// The tracer of this name and namespace, made if there is none yet.
     ///
-    /// `sampling_rate` is a number from 0 to 1: 0.1 samples 1 of every 10 requests, 1 all; None asks
-    /// the sampler of `configure`. For a tracer that is there already the first options stay, and
-    /// others are logged. Raises `TypeError` or `ValueError` naming the argument.
+    /// `sampling_rate` is a number from 0 to 1: 0.1 samples 1 of every 10 requests, 1 all; None
+    /// asks the sampler of `configure`. For a tracer that is there already the first options stay,
+    /// and others are logged. Raises `TypeError` or `ValueError` naming the argument.
     #[pyo3(signature = (name=Given::Missing, *, sampling_rate=None, namespace=Given::Missing, version=None),
            text_signature = "($self, name='default', *, sampling_rate=None, namespace='default', version=None)")]
     #[allow(
@@ -270,8 +270,10 @@ impl PyTracer {
         .start(py, self)
     }
 
-    /// Names a draft and starts it, now unless `start_time_ns` says when; adds `attributes` to
-    /// those that are set. Raises `ValueError` for a span that is no draft any more.
+    /// Names a draft and starts it, now unless `start_time_ns` says when.
+    ///
+    /// `attributes` are added to those that are set. Raises `ValueError` for a span that is no
+    /// draft any more.
     #[pyo3(signature = (span, name, *, start_time_ns=None, attributes=None))]
     #[allow(
         clippy::unused_self,
@@ -310,6 +312,7 @@ impl PyTracer {
     }
 
     /// Makes a span active in the current context until another is, or it finishes; None clears.
+    ///
     /// Raises `ValueError` for a span of another namespace.
     #[pyo3(signature = (span))]
     fn set_active_span(&self, py: Python<'_>, span: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
@@ -342,8 +345,9 @@ impl PyTracer {
             .and_then(|active| PySpan::open_root(py, active, &trace)))
     }
 
-    /// The spans of the active span's local trace that have finished and are not handed over yet,
-    /// whatever their tracer, in start order.
+    /// The finished spans of the active span's local trace that are not handed over yet.
+    ///
+    /// They come in start order, whatever their tracer.
     fn spans<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.finished(py)?)
     }

@@ -330,7 +330,9 @@ fn items<'py>(came: &Bound<'py, PyAny>) -> Option<PyResult<Bound<'py, PyList>>> 
     if let Ok(dict) = came.cast::<PyDict>() {
         return Some(Ok(dict.items()));
     }
-    came.cast::<PyMapping>().ok().map(|mapping| mapping.items())
+    came.cast::<PyMapping>()
+        .ok()
+        .map(pyo3::types::PyMappingMethods::items)
 }
 
 /// An int beyond 64 bits becomes decimal text, or hexadecimal where Python refuses decimal: since

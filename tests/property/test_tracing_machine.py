@@ -7,8 +7,9 @@ The laws:
 2. A finished span arrives when its local trace is handed over (the root finished, was released or
    is gone, or `flush`), not before; one that finishes after that arrives at once.
 3. Attributes of a handle are its own span's, and readable until that hand-over or `release`.
-4. Each namespace has its own active span. When it ends, its nearest unfinished ancestor of the
-   same namespace is active; a block restores what was active before it.
+4. Each namespace has its own active span. When it finishes or is released, its nearest unfinished
+   ancestor of the same namespace is active; a block restores what was active before it, ended or
+   not.
 5. An open span that no handle, no active span and no unfinished descendant's handle leads to is
    abandoned; a draft is forgotten. Both end at once, and only the first is counted.
 6. The counts of `stats()` are those of the model.
@@ -90,16 +91,21 @@ class TracingMachine(RuleBasedStateMachine):
         self.active = dict.fromkeys(TRACERS)
 
     def teardown(self):
+        try:
+            self.let_everything_go()
+        finally:
+            self.open_recording.__exit__(None, None, None)
+
+    def let_everything_go(self):
         while self.blocks:
             self.leave_block()
         self.handles.clear()
         no_active_span()
         self.active = dict.fromkeys(TRACERS)
-        gc.collect()
+        gc.collect(0)
         self.note_abandoned()
         self.counts_agree()
         self.flush()
-        self.open_recording.__exit__(None, None, None)
 
     # What the rules share.
 
@@ -145,6 +151,9 @@ class TracingMachine(RuleBasedStateMachine):
             known.trace.ended = True
         if known.trace.ended:
             self.hand_over(known.trace)
+        self.step_up(known)
+
+    def step_up(self, known):
         if self.active[known.namespace] is known:
             self.active[known.namespace] = self.nearest_unfinished(known.parent, known.namespace)
 
@@ -197,7 +206,8 @@ class TracingMachine(RuleBasedStateMachine):
             return
         known.name, known.state = f"linked {len(self.spans)}", "open"
         TRACERS[known.namespace].link_span(handle, known.name, attributes={"b": attribute})
-        self.note_write(known, "b", attribute)
+        if attribute is not None:
+            self.note_write(known, "b", attribute)
 
     # Writing.
 
@@ -239,6 +249,7 @@ class TracingMachine(RuleBasedStateMachine):
         known.released = True
         if known.unfinished:
             self.end(known, "discarded" if known.state == "open" else "forgotten")
+        self.step_up(known)
 
     @precondition(lambda self: self.handles)
     @rule(number=picks, collect=st.booleans())
@@ -246,7 +257,7 @@ class TracingMachine(RuleBasedStateMachine):
         known, handle = self.pick(number)
         del self.handles[known], handle
         if collect:
-            gc.collect()
+            gc.collect(0)
         self.note_abandoned()
 
     # The active span.

@@ -72,7 +72,9 @@ def json_request(line: str) -> ExportTraceServiceRequest:
 
 def json_spans(text: str) -> list[PlainSpan]:
     """The spans of a file of OTLP/JSON lines."""
-    return [span for line in text.split("\n") if line for span in _request_spans(json_request(line))]
+    return [
+        span for line in text.split("\n") if line for span in _request_spans(json_request(line))
+    ]
 
 
 def _with_base64_ids(value: Any) -> Any:
