@@ -121,7 +121,7 @@ impl PyTracer {
     /// `sampling_rate` is a number from 0 to 1: 0.1 samples 1 of every 10 requests, 1 all; None
     /// asks the sampler of `configure`. For a tracer that is there already the first options stay,
     /// and others are logged. Raises `TypeError` or `ValueError` naming the argument.
-    #[pyo3(signature = (name=Given::Missing, *, sampling_rate=None, namespace=Given::Missing, version=None),
+    #[pyo3(name = "new", signature = (name=Given::Missing, *, sampling_rate=None, namespace=Given::Missing, version=None),
            text_signature = "($self, name='default', *, sampling_rate=None, namespace='default', version=None)")]
     #[allow(
         clippy::unused_self,

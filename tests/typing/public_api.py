@@ -140,7 +140,7 @@ def finished_spans() -> None:
         assert_type(data.span_id_hex, str)
         assert_type(data.parent_id, bytes | None)
         assert_type(data.kind, SpanKind)
-        assert_type(data.end_time_ns, int | None)
+        assert_type(data.end_time_ns, int)
         assert_type(data.status, StatusCode)
         assert_type(data.events, tuple[Event, ...])
         assert_type(data.links, tuple[Link, ...])
