@@ -23,9 +23,10 @@ def decorate(block: _Block, function: Any) -> Any:
 
     Raises `TypeError` for what is no function.
     """
-    if isinstance(function, (classmethod, staticmethod)):
-        method: Any = function
-        return type(method)(decorate(block, method.__func__))
+    method: type[Any]
+    for method in (classmethod, staticmethod):
+        if isinstance(function, method):
+            return method(decorate(block, function.__func__))
     if not callable(function) or isinstance(function, type):
         raise TypeError(
             f"function must be a function or a method, got {function!r} ({type(function).__name__})"

@@ -3,13 +3,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{
-    PyBaseException, PyGeneratorExit, PyKeyboardInterrupt, PyRuntimeError, PyStopAsyncIteration,
-    PyStopIteration, PySystemExit,
+    PyBaseException, PyException, PyGeneratorExit, PyKeyboardInterrupt, PyRuntimeError,
+    PyStopAsyncIteration, PyStopIteration, PySystemExit,
 };
 use pyo3::prelude::*;
 
+use super::exception;
 use super::scope::Token;
-use super::span::{PySpan, message_of};
+use super::span::PySpan;
 use super::start::Arguments;
 use super::tracer::PyTracer;
 use crate::context::StatusCode;
@@ -177,22 +178,22 @@ impl PyBlock {
             return Ok(());
         };
         let span = span.get();
-        if let (Some(core), Some(error)) = (span.core(), error) {
-            if let Ok(error) = error.cast::<PyBaseException>() {
-                tell(py, span, core, error)?;
-            }
-        }
-        span.end(py, None)
+        let error = error.and_then(|error| error.cast::<PyBaseException>().ok());
+        let told = match (span.core(), error) {
+            (Some(core), Some(error)) => tell(py, core, error),
+            _ => Ok(()),
+        };
+        span.end(py, None)?;
+        // An exception that cannot be described must not take the place of the one described.
+        told.or_else(|error| match error.is_instance_of::<PyException>(py) {
+            true => Ok(()),
+            false => Err(error),
+        })
     }
 }
 
 /// Says on the span what left its block.
-fn tell(
-    py: Python<'_>,
-    span: &PySpan,
-    core: &Span,
-    error: &Bound<'_, PyBaseException>,
-) -> PyResult<()> {
+fn tell(py: Python<'_>, core: &Span, error: &Bound<'_, PyBaseException>) -> PyResult<()> {
     if !core.is_recording() {
         return Ok(());
     }
@@ -201,9 +202,9 @@ fn tell(
         core.set_attribute(ENDED_BY, Value::Text(&name));
         return Ok(());
     }
-    span.record_exception(py, error)?;
+    exception::record(core, error)?;
     if core.status().code == StatusCode::Unset {
-        let message = message_of(error);
+        let message = exception::message(error);
         let description = if message.is_empty() {
             name
         } else {

@@ -7,6 +7,7 @@ mod config;
 mod context;
 mod data;
 mod error;
+mod exception;
 mod exporter;
 mod lifecycle;
 mod sampler;

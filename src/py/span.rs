@@ -12,6 +12,7 @@ use super::argument;
 use super::context::PySpanContext;
 use super::data::{events, links, span_kind, status_code};
 use super::error::{ReleasedSpanError, misuse, wrong_type};
+use super::exception;
 use super::lifecycle;
 use super::scope::Scope;
 use super::value::{Change, Reader, pairs, text, to_dict};
@@ -183,25 +184,6 @@ impl PySpan {
         if recording.span.is_root() {
             lifecycle::deliver(py, pipeline);
         }
-        Ok(())
-    }
-
-    /// Records an exception: its type, message and stack trace.
-    pub(crate) fn record_exception(
-        &self,
-        py: Python<'_>,
-        error: &Bound<'_, PyBaseException>,
-    ) -> PyResult<()> {
-        let Some(span) = self.core() else {
-            return Ok(());
-        };
-        let facts = PyDict::new(py);
-        facts.set_item("exception.type", type_name(error)?)?;
-        facts.set_item("exception.message", message_of(error))?;
-        facts.set_item("exception.stacktrace", stack_trace(py, error))?;
-        let attributes =
-            Reader::new(span.trace().pipeline()).attributes("error", Some(facts.as_any()))?;
-        span.add_event("exception", None, pairs(&attributes));
         Ok(())
     }
 
@@ -449,12 +431,12 @@ impl PySpan {
     /// Text becomes its `exception.message`; an exception gives `exception.type`,
     /// `exception.message` and `exception.stacktrace` (OpenTelemetry semantic conventions,
     /// "Exceptions on spans"). The status is left alone.
-    fn record_error(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn record_error(&self, _py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some(span) = self.core() else {
             return Ok(());
         };
         if let Ok(error) = error.cast::<PyBaseException>() {
-            return self.record_exception(py, error);
+            return exception::record(span, error);
         }
         let message = error
             .cast::<PyString>()
@@ -560,44 +542,6 @@ fn step_up(span: &Bound<'_, PySpan>) -> PyResult<()> {
             .and_then(|p| PySpan::unfinished_from(py, p));
     }
     scope.set(py, ancestor.as_ref())
-}
-
-/// `module.Class`, or the bare name of a built-in one.
-fn type_name(error: &Bound<'_, PyBaseException>) -> PyResult<String> {
-    let kind = error.get_type();
-    let (module, name) = (kind.module()?, kind.qualname()?);
-    Ok(if module == "builtins" {
-        name.to_string()
-    } else {
-        format!("{module}.{name}")
-    })
-}
-
-/// What the exception says; one that cannot say it says nothing.
-pub(crate) fn message_of(error: &Bound<'_, PyBaseException>) -> String {
-    error
-        .str()
-        .map_or_else(|_| String::new(), |message| text(&message).into_owned())
-}
-
-/// Longer traces keep their end, where the error is.
-const MAX_STACK_TRACE: usize = 25_000;
-
-fn stack_trace(py: Python<'_>, error: &Bound<'_, PyBaseException>) -> Option<String> {
-    let lines = py
-        .import("traceback")
-        .ok()?
-        .call_method1("format_exception", (error,))
-        .ok()?;
-    let text = PyString::new(py, "").call_method1("join", (lines,)).ok()?;
-    let text = super::value::text(text.cast::<PyString>().ok()?).into_owned();
-    let surplus = text.len().saturating_sub(MAX_STACK_TRACE);
-    let start = (surplus..=text.len()).find(|index| text.is_char_boundary(*index))?;
-    Some(if start == 0 {
-        text
-    } else {
-        format!("…{}", &text[start..])
-    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -97,6 +97,10 @@ impl PyTracer {
 }
 
 #[pymethods]
+#[allow(
+    clippy::wrong_self_convention,
+    reason = "Python's `new` is a method of every tracer"
+)]
 impl PyTracer {
     /// The name of the tracer.
     #[getter]
