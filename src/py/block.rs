@@ -185,9 +185,12 @@ impl PyBlock {
         };
         span.end(py, None)?;
         // An exception that cannot be described must not take the place of the one described.
-        told.or_else(|error| match error.is_instance_of::<PyException>(py) {
-            true => Ok(()),
-            false => Err(error),
+        told.or_else(|error| {
+            if error.is_instance_of::<PyException>(py) {
+                Ok(())
+            } else {
+                Err(error)
+            }
         })
     }
 }
