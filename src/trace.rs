@@ -55,6 +55,8 @@ pub struct Trace {
     random: bool,
     anchor: Anchor,
     verdict: AtomicU8,
+    /// Somebody decided by hand: no sampler is asked any more.
+    by_hand: AtomicBool,
     /// Some spans have no record, or are gone already: a decision cannot reach all of them.
     incomplete: AtomicBool,
     /// The root has finished or is gone: nothing is waited for any more.
@@ -78,6 +80,7 @@ impl Trace {
             random,
             anchor: pipeline.clock().anchor(),
             verdict: AtomicU8::new(verdict as u8),
+            by_hand: AtomicBool::new(false),
             incomplete: AtomicBool::new(verdict == Verdict::Unrecorded),
             ended: AtomicBool::new(false),
             overflowed: AtomicBool::new(false),
@@ -111,6 +114,11 @@ impl Trace {
         Verdict::from_number(self.verdict.load(Ordering::Relaxed))
     }
 
+    /// True when the decision was taken by hand.
+    pub(crate) fn is_decided_by_hand(&self) -> bool {
+        self.by_hand.load(Ordering::Relaxed)
+    }
+
     /// Decides by hand. True when the decision holds for every span of the trace that does not
     /// decide for itself; false when it reaches only spans that start from now on, or comes too
     /// late altogether.
@@ -118,6 +126,7 @@ impl Trace {
         if self.ended.load(Ordering::Acquire) {
             return (self.verdict() == Verdict::Sampled) == should_sample;
         }
+        self.by_hand.store(true, Ordering::Relaxed);
         if self.verdict() == Verdict::Unrecorded && !should_sample {
             return true;
         }

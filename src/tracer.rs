@@ -118,10 +118,11 @@ impl Tracer {
     ) -> Origin {
         let parent_sampled = parent.sampled();
         let own_decision = should_sample.or_else(|| {
-            let trace_id = &parent.context.trace_id;
-            let sampled = self
-                .sampler_of(pipeline)
-                .decide(Some(parent_sampled), trace_id);
+            if parent.trace.is_decided_by_hand() {
+                return parent.own_decision;
+            }
+            let sampler = self.sampler_of(pipeline);
+            let sampled = sampler.decide(Some(parent_sampled), &parent.context.trace_id);
             if sampled == parent_sampled {
                 parent.own_decision
             } else {

@@ -1,0 +1,249 @@
+//! The core as a Rust program uses it, without Python: what comes out is read back by the crate
+//! `opentelemetry-proto`, which shares nothing with ours.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use nanospan::clock::{Clock, ManualClock};
+use nanospan::counter::Reason;
+use nanospan::id::{Script, SpanId, TraceId};
+use nanospan::pipeline::Settings;
+use nanospan::resource::Resource;
+use nanospan::sampler::Sampler;
+use nanospan::value::Value;
+use nanospan::{
+    Config, Exporter, Memory, Parent, Pipeline, QueueConfig, Span, SpanKind, SpanLimits,
+    SpanOptions, StatusCode, Tracer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::trace::v1 as otlp;
+use prost::Message;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+struct Recording {
+    pipeline: Arc<Pipeline>,
+    memory: Memory,
+    tracer: Arc<Tracer>,
+}
+
+fn settings(memory: &Memory) -> Settings {
+    Settings {
+        exporters: vec![Exporter::Memory(memory.clone())],
+        resource: Resource::default(),
+        limits: SpanLimits::default(),
+        queue: QueueConfig::default(),
+        sampler: Sampler::AlwaysOn,
+        sampling_rate: None,
+        late_sampling: false,
+        clock: Clock::System,
+    }
+}
+
+fn recording(change: impl FnOnce(&mut Settings), ids: Option<Script>) -> Recording {
+    let memory = Memory::default();
+    let mut settings = settings(&memory);
+    change(&mut settings);
+    let pipeline = Pipeline::new(Config {
+        settings: Arc::new(settings),
+        ids,
+    });
+    Recording {
+        pipeline: pipeline.expect("memory opens"),
+        memory,
+        tracer: Arc::new(Tracer::new("test", "default", Some("1"), None)),
+    }
+}
+
+impl Recording {
+    fn start(&self, name: &str, parent: Parent<'_>) -> Span {
+        let options = SpanOptions {
+            name: Some(name),
+            kind: SpanKind::Internal,
+            start_time_ns: None,
+            should_sample: None,
+            parent,
+        };
+        self.tracer.start(&self.pipeline, &options)
+    }
+
+    fn spans(&self) -> Vec<otlp::Span> {
+        assert!(self.pipeline.flush(TIMEOUT));
+        let batches = self.memory.batches();
+        let requests = batches
+            .iter()
+            .map(|bytes| ExportTraceServiceRequest::decode(bytes.as_slice()).unwrap());
+        let resource_spans = requests.flat_map(|request| request.resource_spans);
+        let scope_spans = resource_spans.flat_map(|spans| spans.scope_spans);
+        scope_spans.flat_map(|spans| spans.spans).collect()
+    }
+}
+
+fn attribute(key: &str, value: any_value::Value) -> KeyValue {
+    KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    }
+}
+
+#[test]
+fn a_whole_span_is_what_another_decoder_reads() {
+    let clock = Arc::new(ManualClock::new(100));
+    let trace_id = TraceId::new([1; 16]).unwrap();
+    let span_id = SpanId::new([2; 8]).unwrap();
+    let script = Script {
+        trace_ids: [trace_id].into(),
+        span_ids: [span_id].into(),
+    };
+    let recording = recording(
+        |settings| settings.clock = Clock::Manual(Arc::clone(&clock)),
+        Some(script),
+    );
+    let span = recording.start("GET /cart", Parent::Root);
+    span.set_attribute("http.request.method", Value::Text("GET"));
+    clock.tick(5);
+    span.add_event("cache.miss", None, [("key", Value::Int(-7))].into_iter());
+    span.set_status(StatusCode::Error, Some("no cart"));
+    clock.tick(5);
+    span.finish(None).unwrap();
+    let expected = otlp::Span {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        flags: 0x103,
+        name: "GET /cart".into(),
+        kind: 1,
+        start_time_unix_nano: 100,
+        end_time_unix_nano: 110,
+        attributes: vec![attribute(
+            "http.request.method",
+            any_value::Value::StringValue("GET".into()),
+        )],
+        events: vec![otlp::span::Event {
+            time_unix_nano: 105,
+            name: "cache.miss".into(),
+            attributes: vec![attribute("key", any_value::Value::IntValue(-7))],
+            dropped_attributes_count: 0,
+        }],
+        status: Some(otlp::Status {
+            code: 2,
+            message: "no cart".into(),
+        }),
+        ..otlp::Span::default()
+    };
+    assert_eq!(recording.spans(), [expected]);
+}
+
+#[test]
+fn threads_that_share_a_trace_send_each_span_once() {
+    const THREADS: usize = 8;
+    const SPANS: usize = 500;
+    let recording = recording(
+        |settings| settings.queue.max_coalescing_delay = Duration::from_millis(1),
+        None,
+    );
+    let root = recording.start("root", Parent::Root);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for number in 0..SPANS {
+                    let span = recording.start("child", Parent::Span(&root));
+                    if number == SPANS / 2 {
+                        root.finish(None).unwrap();
+                    }
+                    span.finish(None).unwrap();
+                }
+            });
+        }
+    });
+    let spans = recording.spans();
+    let ids: std::collections::HashSet<_> = spans.iter().map(|span| &span.span_id).collect();
+    assert_eq!((spans.len(), ids.len()), (THREADS * SPANS + 1, spans.len()));
+    let (open, queued, bytes, _) = recording.pipeline.gauges();
+    assert_eq!((open, queued, bytes), (0, 0, 0));
+}
+
+#[test]
+fn what_does_not_fit_is_dropped_as_whole_traces_and_the_account_comes_back_to_nothing() {
+    let recording = recording(|settings| settings.queue.max_entries = 5, None);
+    for _ in 0..200 {
+        let root = recording.start("root", Parent::Root);
+        for _ in 0..3 {
+            let child = recording.start("child", Parent::Span(&root));
+            child.finish(None).unwrap();
+        }
+        root.finish(None).unwrap();
+    }
+    let spans = recording.spans();
+    let counters = recording.pipeline.counters();
+    let dropped = counters.dropped.get(Reason::QueueFull);
+    assert_eq!(spans.len() as u64 + dropped, 800);
+    assert_eq!(counters.sent.get(), spans.len() as u64);
+    for span in &spans {
+        let of_trace = spans.iter().filter(|other| other.trace_id == span.trace_id);
+        assert_eq!(of_trace.count(), 4);
+    }
+    let (_, queued, bytes, _) = recording.pipeline.gauges();
+    assert_eq!((queued, bytes), (0, 0));
+}
+
+#[test]
+fn a_trace_that_waits_for_a_late_decision_is_dropped_unless_somebody_asks_for_it() {
+    let recording = recording(
+        |settings| {
+            settings.sampler = Sampler::AlwaysOff;
+            settings.late_sampling = true;
+        },
+        None,
+    );
+    for wanted in [true, false] {
+        let root = recording.start(&format!("wanted {wanted}"), Parent::Root);
+        assert!(root.is_recording() && !root.sampled());
+        assert!(root.trace().set_should_sample(wanted));
+        root.finish(None).unwrap();
+        // Late children follow the final decision.
+        let late = recording.start("late", Parent::Span(&root));
+        assert_eq!(late.sampled(), wanted);
+        late.finish(None).unwrap();
+    }
+    let names: Vec<_> = recording
+        .spans()
+        .into_iter()
+        .map(|span| span.name)
+        .collect();
+    assert_eq!(names, ["wanted true", "late"]);
+}
+
+#[test]
+fn a_handle_that_dies_unfinished_is_counted_and_its_finished_children_go_on() {
+    let recording = recording(|_| (), None);
+    let root = recording.start("abandoned root", Parent::Root);
+    recording
+        .start("child", Parent::Span(&root))
+        .finish(None)
+        .unwrap();
+    drop(root);
+    let names: Vec<_> = recording
+        .spans()
+        .into_iter()
+        .map(|span| span.name)
+        .collect();
+    assert_eq!(names, ["child"]);
+    assert_eq!(recording.pipeline.counters().abandoned.get(), 1);
+    let notices = recording.pipeline.notices().take();
+    assert!(notices[0].text.contains("abandoned root"), "{notices:?}");
+}
+
+#[test]
+fn after_shutdown_handles_have_nothing_and_do_no_harm() {
+    let recording = recording(|_| (), None);
+    let span = recording.start("open", Parent::Root);
+    assert!(recording.pipeline.shutdown(TIMEOUT));
+    span.set_attribute("late", Value::Bool(true));
+    span.finish(None).unwrap();
+    let counters = recording.pipeline.counters();
+    assert_eq!((counters.abandoned.get(), counters.sent.get()), (1, 0));
+    assert_eq!(recording.pipeline.worker_state(), "not_started");
+}
