@@ -128,8 +128,6 @@ pub struct ChunkSlot(Mutex<Option<Chunk>>);
 /// What a chunk holds after a span was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Added {
-    /// Bytes that the span took.
-    pub bytes: usize,
     /// Spans in the chunk, with it.
     pub spans: usize,
     /// Bytes in the run, with it.
@@ -153,12 +151,10 @@ impl ChunkSlot {
         let mut slot = lock(&self.0);
         let chunk = slot.get_or_insert_with(Chunk::new);
         let run = chunk.run(scope, follows);
-        let before = run.bytes.len();
         write(&mut run.bytes);
         run.spans += 1;
         let run_bytes = run.bytes.len();
         Added {
-            bytes: run_bytes - before,
             spans: chunk.spans(),
             run_bytes,
         }

@@ -156,8 +156,14 @@ impl Trace {
             counters.dropped.add(Reason::QueueFull, 1);
             return;
         }
-        let added = self.chunk.add(scope, follows, write);
-        if !queue.reserve(1, added.bytes) {
+        let mut fits = true;
+        let added = self.chunk.add(scope, follows, |buffer| {
+            let before = buffer.len();
+            write(buffer);
+            // Here, where nobody can take the chunk: it must not be sent before it is accounted.
+            fits = queue.reserve(1, buffer.len() - before);
+        });
+        if !fits {
             self.overflow();
         } else if self.ended.load(Ordering::Acquire) {
             self.hand_over(true);
