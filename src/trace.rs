@@ -210,6 +210,10 @@ impl Trace {
         let Some(mut chunk) = self.chunk.take() else {
             return;
         };
+        if self.overflowed.load(Ordering::Relaxed) {
+            self.pipeline.drop_chunk(&chunk, Reason::QueueFull);
+            return;
+        }
         if !last {
             self.incomplete.store(true, Ordering::Relaxed);
         }
@@ -232,13 +236,7 @@ impl Trace {
     /// Drops the trace as a whole: half a trace helps nobody.
     fn overflow(&self) {
         self.overflowed.store(true, Ordering::Relaxed);
-        if let Some(chunk) = self.chunk.take() {
-            self.pipeline.queue().release(chunk.spans(), chunk.bytes());
-            self.pipeline
-                .counters()
-                .dropped
-                .add(Reason::QueueFull, chunk.spans());
-        }
+        self.hand_over(true);
         self.pipeline.notices().leave("queue full", || {
             "the queue of finished spans is full: whole traces are dropped \
              (max_entries and max_bytes of QueueConfig; stats()['dropped']['queue_full'] counts)"

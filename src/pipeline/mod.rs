@@ -244,7 +244,8 @@ impl Pipeline {
         }
     }
 
-    fn drop_chunk(&self, chunk: &Chunk, reason: Reason) {
+    /// Drops a chunk whose spans are in the account.
+    pub(crate) fn drop_chunk(&self, chunk: &Chunk, reason: Reason) {
         self.queue.release(chunk.spans(), chunk.bytes());
         self.counters.dropped.add(reason, chunk.spans());
     }
