@@ -58,7 +58,7 @@ pub struct Run {
 impl Chunk {
     fn new() -> Self {
         Self {
-            runs: Vec::new(),
+            runs: Vec::with_capacity(1),
             since: Instant::now(),
         }
     }

