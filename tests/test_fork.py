@@ -1,8 +1,10 @@
 """A forked child traces on its own: nothing of its parent's is sent twice, waited for or locked."""
 
+import json
 import os
 
 import pytest
+
 from support.process import checked_python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -18,24 +20,17 @@ nanospan.configure(service_name="forking", exporter=FileExporter(path))
 """
 
 
-def _names(tmp_path, code):
+def _spans(tmp_path, code):
     path = tmp_path / "traces"
     checked_python(PRELUDE + code, path, timeout=30)
-    shown = checked_python(
-        "import json, sys\n"
-        "for line in open(sys.argv[1]):\n"
-        "    for r in json.loads(line)['resourceSpans']:\n"
-        "        for s in r['scopeSpans']:\n"
-        "            for span in s['spans']:\n"
-        "                print(span['name'], span['traceId'], span.get('parentSpanId', '-'), sep='\t')\n",
-        path,
-        timeout=30,
-    )
-    return [line.split("\t") for line in shown.splitlines()]
+    requests = [json.loads(line) for line in path.read_text().split("\n") if line]
+    scopes = [s for r in requests for rs in r["resourceSpans"] for s in rs["scopeSpans"]]
+    spans = [span for scope in scopes for span in scope["spans"]]
+    return [(span["name"], span["traceId"], span.get("parentSpanId", "-")) for span in spans]
 
 
 def test_a_child_sends_its_own_spans_and_the_parent_its_own(tmp_path):
-    spans = _names(
+    spans = _spans(
         tmp_path,
         """
 with tracing.start_as_current_span("before"):
@@ -54,7 +49,7 @@ else:
 
 
 def test_an_inherited_span_is_a_remote_parent_and_nothing_more(tmp_path):
-    spans = _names(
+    spans = _spans(
         tmp_path,
         """
 with tracing.start_as_current_span("request") as request:
@@ -76,7 +71,7 @@ with tracing.start_as_current_span("request") as request:
 
 
 def test_ids_of_parent_and_children_differ(tmp_path):
-    spans = _names(
+    spans = _spans(
         tmp_path,
         """
 children = []
@@ -99,7 +94,7 @@ else:
 
 
 def test_forks_while_the_worker_sends_and_threads_trace_never_hang(tmp_path):
-    spans = _names(
+    spans = _spans(
         tmp_path,
         """
 import threading
