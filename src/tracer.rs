@@ -96,7 +96,11 @@ impl Tracer {
             }
             // Another pipeline's span, or one inherited by fork: known by its ids only.
             Parent::Span(parent) => {
-                self.under_context(pipeline, Some(&parent.context()), options.should_sample)
+                let context = SpanContext {
+                    is_remote: parent.is_inherited(),
+                    ..parent.context()
+                };
+                self.under_context(pipeline, Some(&context), options.should_sample)
             }
             Parent::Context(context) => {
                 self.under_context(pipeline, Some(context), options.should_sample)

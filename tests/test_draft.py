@@ -118,3 +118,11 @@ def test_a_released_draft_is_gone(recording):
     nanospan.flush()
     assert recording.spans() == ()
     assert nanospan.stats()["open_spans"] == 0
+
+
+def test_linking_sets_and_unsets_attributes_as_set_attributes_does(recording):
+    draft = tracing.create_span()
+    draft.set_attributes({"kept": 1, "gone": 2})
+    tracing.link_span(draft, "x", attributes={"gone": None, "new": 3})
+    draft.finish()
+    assert recording.spans()[0].attributes == {"kept": 1, "new": 3}

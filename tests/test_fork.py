@@ -141,3 +141,27 @@ else:
 """,
         timeout=30,
     )
+
+
+def test_to_a_child_process_an_inherited_parent_is_remote():
+    checked_python(
+        """
+import os, warnings
+import nanospan
+warnings.simplefilter("ignore", DeprecationWarning)
+memory = nanospan.MemoryExporter()
+nanospan.configure(exporter=memory)
+root = nanospan.tracing.start_span("root")
+if pid := os.fork():
+    assert os.waitpid(pid, 0)[1] == 0
+    root.finish()
+else:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    nanospan.tracing.start_span("child", parent=root).finish()
+    (request,) = map(ExportTraceServiceRequest.FromString, memory._otlp())
+    (span,) = request.resource_spans[0].scope_spans[0].spans
+    assert span.parent_span_id == root.span_id
+    assert span.flags == 0x303, hex(span.flags)
+""",
+        timeout=30,
+    )

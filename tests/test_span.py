@@ -261,3 +261,11 @@ def test_a_weak_reference_to_a_span_dies_with_its_last_handle(recording):
     span.finish()
     del span
     assert reference() is None
+
+
+@pytest.mark.parametrize("name", ["plain", "a\ud800b", type("Text", (str,), {})("subclass")])
+def test_a_span_reads_the_name_that_is_exported(recording, name):
+    span = tracing.start_span(name)
+    span.finish()
+    assert type(span.name) is str
+    assert span.name == recording.spans()[0].name

@@ -273,6 +273,14 @@ def test_a_conversion_that_traces_does_no_harm(recording, wrap):
     assert set(recording.names()) == {"x", "inside"}
 
 
+def test_an_index_that_traces_does_no_harm(recording):
+    span = tracing.start_span("x")
+    act = _trace_and_write(span)
+    span.set_attribute("k", [_HostileIndex(lambda: len(act()))])
+    assert span.attributes == {"from inside": (1, {"a": 2}), "k": (4,)}
+    span.finish()
+
+
 def test_a_conversion_that_finishes_its_own_span_does_no_harm(recording):
     span = tracing.start_span("x")
     span.set_attribute("k", _Hostile(lambda: span.finish() or "too late"))

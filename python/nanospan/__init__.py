@@ -4,6 +4,18 @@
 called every tracer is a no-op.
 """
 
+try:
+    import nanospan._core  # pyright: ignore[reportUnusedImport]
+except ImportError as error:
+    # A subinterpreter, or an extension built for another machine: no reason to take a service down.
+    import logging
+    import sys
+
+    import nanospan._noop
+
+    sys.modules["nanospan._core"] = nanospan._noop
+    logging.getLogger("nanospan").warning("tracing is off, the extension does not load: %s", error)
+
 from nanospan._core import (
     ROOT,
     AlwaysOff,

@@ -337,7 +337,7 @@ class Tracer:
     ) -> None:
         """Names a draft and starts it, now unless `start_time_ns` says when.
 
-        `attributes` are added to those that are set. Raises `ValueError` for a span that is no
+        `attributes` are set as `set_attributes` does. Raises `ValueError` for a span that is no
         draft any more.
         """
     def active_span(self) -> Span | None:

@@ -9,7 +9,7 @@ use pyo3::exceptions::{
 use pyo3::prelude::*;
 
 use super::exception;
-use super::scope::Token;
+use super::ffi::Token;
 use super::span::PySpan;
 use super::start::Arguments;
 use super::tracer::PyTracer;

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::argument;
+use super::argument::{self, Given};
 use super::error::{wrong_bytes, wrong_type};
 use super::value::text;
 use crate::context::SpanContext;
@@ -24,13 +24,13 @@ pub(crate) struct PySpanContext(
 #[pymethods]
 impl PySpanContext {
     #[new]
-    #[pyo3(signature = (trace_id, span_id, *, sampled=None, trace_state=None),
+    #[pyo3(signature = (trace_id, span_id, *, sampled=None, trace_state=Given::Missing),
            text_signature = "(trace_id, span_id, *, sampled=None, trace_state='')")]
     fn new(
         trace_id: &Bound<'_, PyAny>,
         span_id: &Bound<'_, PyAny>,
         sampled: Option<&Bound<'_, PyAny>>,
-        trace_state: Option<&Bound<'_, PyAny>>,
+        trace_state: Given<'_>,
     ) -> PyResult<Self> {
         const TRACE_ID: &str = "16 bytes, not all zero";
         const SPAN_ID: &str = "8 bytes, not all zero";
@@ -52,7 +52,7 @@ impl PySpanContext {
             sampled: argument::optional_bool("sampled", sampled)?,
             random: false,
             is_remote: true,
-            trace_state: trace_state.map(state).transpose()?.flatten(),
+            trace_state: trace_state.as_ref().map(state).transpose()?.flatten(),
         })))
     }
 

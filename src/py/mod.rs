@@ -9,6 +9,7 @@ mod data;
 mod error;
 mod exception;
 mod exporter;
+mod ffi;
 mod lifecycle;
 mod sampler;
 mod scope;
@@ -24,10 +25,12 @@ use pyo3::prelude::pymodule;
 // One interpreter lock guards the handles' links; without it they would have to be per thread.
 #[pymodule(gil_used = true)]
 mod _core {
+    use pyo3::exceptions::PyImportError;
     use pyo3::prelude::{Bound, Py, PyModule, PyModuleMethods, PyResult};
 
     use super::{
-        block, clock, config, context, data, error, exporter, sampler, span, start, tracer, view,
+        block, clock, config, context, data, error, exporter, ffi, sampler, span, start, tracer,
+        view,
     };
 
     #[pymodule_export]
@@ -59,6 +62,11 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // PyO3's types belong to the interpreter that made them. Before 3.12 nothing else refuses.
+        if ffi::interpreter_id(module.py()) != 0 {
+            let text = "nanospan does not support subinterpreters";
+            return Err(PyImportError::new_err(text));
+        }
         module.add("ROOT", Py::new(module.py(), PyRoot)?)?;
         module.add("tracing", PyTracer::global(module.py())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))

@@ -15,7 +15,7 @@ use super::error::{ReleasedSpanError, misuse, wrong_type};
 use super::exception;
 use super::lifecycle;
 use super::scope::Scope;
-use super::value::{Change, Reader, pairs, text, to_dict};
+use super::value::{Change, Reader, pairs, plain, text, to_dict};
 use crate::otlp::message;
 use crate::span::{FinishError, Span};
 use crate::trace::Trace;
@@ -156,7 +156,7 @@ impl PySpan {
                     self.name_text(py)
                 ))
             })?;
-        recording.name.get_or_init(|| name.clone().unbind());
+        recording.name.get_or_init(|| plain(name));
         Ok(())
     }
 
@@ -358,11 +358,8 @@ impl PySpan {
             .cast::<PyString>()
             .map_err(|_| wrong_type("key", "a str", key))?;
         let key = text(key);
-        match Reader::new(span.trace().pipeline()).change(&key, value)? {
-            Change::Set(value) => span.set_attribute(&key, value.as_value()),
-            Change::Unset => span.unset_attribute(&key),
-            Change::Nothing => (),
-        }
+        let changed = Reader::new(span.trace().pipeline()).change(&key, value)?;
+        apply(span, &key, changed);
         Ok(())
     }
 
@@ -374,13 +371,7 @@ impl PySpan {
             return Ok(());
         };
         let reader = Reader::new(span.trace().pipeline());
-        for (key, change) in reader.changes("attributes", Some(attributes))? {
-            match change {
-                Change::Set(value) => span.set_attribute(&key, value.as_value()),
-                Change::Unset => span.unset_attribute(&key),
-                Change::Nothing => (),
-            }
-        }
+        change(span, reader.changes("attributes", Some(attributes))?);
         Ok(())
     }
 
@@ -518,6 +509,21 @@ impl PySpan {
         Err(PyTypeError::new_err(
             "a span cannot be copied or pickled: pass on span.context",
         ))
+    }
+}
+
+/// Sets and unsets what a mapping asked for.
+pub(crate) fn change(span: &Span, changes: Vec<(String, Change)>) {
+    for (key, change) in changes {
+        apply(span, &key, change);
+    }
+}
+
+fn apply(span: &Span, key: &str, change: Change) {
+    match change {
+        Change::Set(value) => span.set_attribute(key, value.as_value()),
+        Change::Unset => span.unset_attribute(key),
+        Change::Nothing => (),
     }
 }
 

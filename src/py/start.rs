@@ -11,7 +11,7 @@ use super::context::PySpanContext;
 use super::error::wrong_type;
 use super::span::PySpan;
 use super::tracer::PyTracer;
-use super::value::{Attributes, Reader, pairs, text};
+use super::value::{Attributes, Reader, pairs, plain, text};
 use crate::context::{SpanContext, SpanKind};
 use crate::tracer::{Parent, SpanOptions};
 
@@ -123,7 +123,7 @@ impl Arguments {
         for (context, attributes) in &links {
             span.add_link(context, pairs(attributes));
         }
-        let name = name.map(|name| name.clone().unbind());
+        let name = name.map(plain);
         Py::new(
             py,
             PySpan::new(py, span, name, Arc::clone(tracer.scope()), parent),

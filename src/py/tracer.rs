@@ -12,9 +12,9 @@ use super::data::{PySpanData, in_start_order, read};
 use super::error::{wrong_type, wrong_value};
 use super::lifecycle;
 use super::scope::{self, Scope};
-use super::span::PySpan;
+use super::span::{PySpan, change};
 use super::start::{Arguments, no_op};
-use super::value::{Reader, pairs, text};
+use super::value::{Reader, text};
 use crate::pipeline::{self, Pipeline};
 use crate::sampler::{Ratio, Sampler, Strategy};
 use crate::trace::Trace;
@@ -156,7 +156,8 @@ impl PyTracer {
                 let version = version.map_err(|_| wrong_type("version", "a str or None", came))?;
                 Ok::<_, PyErr>(text(version).into_owned())
             })
-            .transpose()?;
+            .transpose()?
+            .filter(|version| !version.is_empty());
         let tracer = Self::known_or_new(py, &name, &namespace, rate, version.as_deref())?;
         let known = tracer.get();
         let differs = (rate.is_some() && rate != known.sampling_rate)
@@ -276,7 +277,7 @@ impl PyTracer {
 
     /// Names a draft and starts it, now unless `start_time_ns` says when.
     ///
-    /// `attributes` are added to those that are set. Raises `ValueError` for a span that is no
+    /// `attributes` are set as `set_attributes` does. Raises `ValueError` for a span that is no
     /// draft any more.
     #[pyo3(signature = (span, name, *, start_time_ns=None, attributes=None))]
     #[allow(
@@ -304,9 +305,9 @@ impl PyTracer {
             return Ok(());
         };
         let reader = Reader::new(core.trace().pipeline());
-        let attributes = reader.attributes("attributes", attributes)?;
+        let changes = reader.changes("attributes", attributes)?;
         span.link(py, name, start_time_ns)?;
-        pairs(&attributes).for_each(|(key, value)| core.set_attribute(key, value));
+        change(core, changes);
         Ok(())
     }
 

@@ -68,6 +68,14 @@ pub(crate) fn text<'a>(text: &'a Bound<'_, PyString>) -> Cow<'a, str> {
         .map_or_else(|_| Cow::Owned(without_surrogates(text)), Cow::Borrowed)
 }
 
+/// Text as Python shall read it back: what will be sent, and no subclass of anybody's.
+pub(crate) fn plain(came: &Bound<'_, PyString>) -> Py<PyString> {
+    match text(came) {
+        Cow::Borrowed(_) if came.is_exact_instance_of::<PyString>() => came.clone().unbind(),
+        text => PyString::new(came.py(), &text).unbind(),
+    }
+}
+
 fn without_surrogates(text: &Bound<'_, PyString>) -> String {
     let bytes = text.call_method1("encode", ("utf-8", "surrogatepass"));
     let Ok(bytes) = bytes.and_then(|bytes| bytes.extract::<Vec<u8>>()) else {
