@@ -309,12 +309,14 @@ impl Span {
             return;
         };
         let facts = self.facts(life, life.end_time_ns.unwrap_or(life.start_time_ns));
-        self.trace.pipeline().store().release(slot, |record| {
+        let pipeline = self.trace.pipeline();
+        pipeline.store().release(slot, |record| {
             let (scope, follows) = (self.tracer.scope(), self.own_decision.is_none());
             self.trace.add(scope, follows, self.is_root, |buffer| {
                 record.write_span(buffer, SPANS, &facts);
             });
         });
+        pipeline.record_released();
     }
 
     /// Ends the handle's life without an end time, unless it has one; says where it stood.
@@ -326,15 +328,12 @@ impl Span {
         if !matches!(before, Phase::Draft | Phase::Open) || self.is_inherited() {
             return None;
         }
-        let had_record = match self.slot {
-            Some(slot) => self
-                .trace
-                .pipeline()
-                .store()
-                .release(slot, |_| ())
-                .is_some(),
-            None => true,
-        };
+        let had_record = self.slot.is_none_or(|slot| {
+            let pipeline = self.trace.pipeline();
+            let released = pipeline.store().release(slot, |_| ()).is_some();
+            pipeline.record_released();
+            released
+        });
         if self.is_root {
             self.trace.end();
         }

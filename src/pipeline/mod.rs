@@ -37,6 +37,7 @@ pub struct Pipeline {
     counters: Counters,
     notices: Notices,
     worker: Worker,
+    retired: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -75,6 +76,7 @@ impl Pipeline {
             counters: Counters::default(),
             notices: Notices::default(),
             worker: Worker::new(outs),
+            retired: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             settings,
         }))
@@ -120,7 +122,20 @@ impl Pipeline {
     /// its place. What has finished is sent within `timeout`.
     pub fn retire(self: &Arc<Self>, timeout: Duration) {
         self.flush(timeout);
-        self.worker.retire(self);
+        self.retired.store(true, Ordering::Relaxed);
+        self.record_released();
+    }
+
+    /// After a record went back to the pool: a retired pipeline ends with its last open span.
+    pub(crate) fn record_released(&self) {
+        if self.retired.load(Ordering::Relaxed) && self.store.live() == 0 {
+            self.worker.look();
+        }
+    }
+
+    /// True when the pipeline was replaced and nothing of it is open or unsent.
+    fn is_over(&self) -> bool {
+        self.retired.load(Ordering::Relaxed) && self.store.live() == 0 && self.queue.spans() == 0
     }
 
     /// True when nothing more will be sent.

@@ -30,7 +30,6 @@ struct Orders {
     drains_done: u64,
     drain_failed: u64,
     stop: bool,
-    retire: bool,
     stopped: bool,
     last_error: Option<String>,
 }
@@ -43,7 +42,6 @@ impl Worker {
             drains_done: 0,
             drain_failed: 0,
             stop: false,
-            retire: false,
             stopped: false,
             last_error: None,
         };
@@ -91,13 +89,10 @@ impl Worker {
         }
     }
 
-    /// Ends the thread when the last open span of the pipeline has finished.
-    pub(super) fn retire(&self, pipeline: &Arc<Pipeline>) {
-        self.orders().retire = true;
+    /// Lets the thread look whether it is needed any more.
+    pub(super) fn look(&self) {
         if self.started.load(Ordering::Acquire) {
             self.doorbell.ring(true);
-        } else if pipeline.store().live() == 0 {
-            pipeline.closed.store(true, Ordering::Relaxed);
         }
     }
 
@@ -206,15 +201,10 @@ impl Run {
         let pipeline = Arc::clone(&self.pipeline);
         let worker = &pipeline.worker;
         worker.doorbell.clear();
-        let (ticket, draining, stop, retire) = {
+        let (ticket, draining, stop) = {
             let orders = worker.orders();
             let ticket = orders.drains_wanted;
-            (
-                ticket,
-                ticket > orders.drains_done,
-                orders.stop,
-                orders.retire,
-            )
+            (ticket, ticket > orders.drains_done, orders.stop)
         };
         if draining || stop {
             let sent = self.send_all();
@@ -229,14 +219,10 @@ impl Run {
         let delay = pipeline.settings.queue.max_coalescing_delay;
         let next_open = pipeline.open_traces.hand_over_overdue(delay);
         let next_batch = self.send_due(delay);
-        if retire && pipeline.store.live() == 0 && pipeline.queue.spans() == 0 {
+        if pipeline.is_over() {
             return false;
         }
-        let next_look = retire.then(|| Instant::now() + RETIRED_LOOK);
-        let next = [next_open, next_batch, next_look]
-            .into_iter()
-            .flatten()
-            .min();
+        let next = [next_open, next_batch].into_iter().flatten().min();
         worker.doorbell.sleep(next);
         true
     }
@@ -317,9 +303,6 @@ impl Run {
         sent
     }
 }
-
-/// How often a retired worker looks whether the last span has ended.
-const RETIRED_LOOK: Duration = Duration::from_millis(200);
 
 impl Batch {
     /// The oldest chunks, at most `max` spans of them; the first in any case.

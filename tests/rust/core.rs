@@ -247,3 +247,19 @@ fn after_shutdown_handles_have_nothing_and_do_no_harm() {
     assert_eq!((counters.abandoned.get(), counters.sent.get()), (1, 0));
     assert_eq!(recording.pipeline.worker_state(), "not_started");
 }
+
+#[test]
+fn a_replaced_pipeline_ends_with_its_last_open_span() {
+    let recording = recording(|_| (), None);
+    let open = recording.start("open", Parent::Root);
+    recording.start("first", Parent::Root).finish(None).unwrap();
+    recording.pipeline.retire(TIMEOUT);
+    assert_eq!(recording.pipeline.worker_state(), "running");
+    open.finish(None).unwrap();
+    let deadline = std::time::Instant::now() + TIMEOUT;
+    while recording.pipeline.worker_state() != "stopped" {
+        assert!(std::time::Instant::now() < deadline, "the worker goes on");
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(recording.memory.batches().len(), 2);
+}
