@@ -90,8 +90,9 @@ check: ## What CI runs, in its order
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=ci'
 
 .PHONY: deep
-deep: ## The long checks: Miri, Loom, 20,000 examples a property, every Python found
+deep: ## The long checks: Miri, AddressSanitizer, Loom, 20,000 examples a property, every Python found
 	@$(MAKE) miri
+	@$(MAKE) sanitize
 	@$(MAKE) loom
 	@$(MAKE) suites VERSIONS='$(SUPPORTED_HERE)' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=night --timeout=0 -o faulthandler_timeout=0'
@@ -110,6 +111,17 @@ miri:
 			cargo +nightly miri test --no-default-features --lib -- $(MIRI_TESTS); \
 	else \
 		echo "note: Miri is not run: it takes rustup with 'rustup +nightly component add miri rust-src'"; \
+	fi
+
+# The core's tests under AddressSanitizer, where a nightly compiler is.
+.PHONY: sanitize
+sanitize:
+	@if RUSTUP_AUTO_INSTALL=0 cargo +nightly --version >/dev/null 2>&1; then \
+		set -x; \
+		RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan cargo +nightly test \
+			--no-default-features --lib --test core --target "$$(rustc -vV | sed -n 's/host: //p')"; \
+	else \
+		echo "note: AddressSanitizer is not run: it takes rustup's nightly toolchain"; \
 	fi
 
 # Every interleaving of the threads that hand spans over; with LOOM_MAX_PREEMPTIONS, those in which
