@@ -37,7 +37,8 @@ struct Told {
     since: u64,
 }
 
-/// Causes beyond this many are only counted where they happen.
+/// Causes told once beyond this many are only counted where they happen: they carry names that the
+/// application makes up. The others are a handful, and must always get through.
 const MAX_CAUSES: usize = 1_000;
 
 /// A cause that comes back is told again after this long.
@@ -77,7 +78,7 @@ impl Notices {
                 return;
             }
             count = told.since;
-        } else if table.waiting.len() + table.told.len() >= MAX_CAUSES {
+        } else if pause == Duration::MAX && table.waiting.len() + table.told.len() >= MAX_CAUSES {
             return;
         }
         table.waiting.push(Notice {
@@ -133,8 +134,10 @@ mod tests {
     fn the_table_is_bounded() {
         let notices = Notices::default();
         for cause in 0..2 * MAX_CAUSES {
-            notices.leave(&cause.to_string(), String::new);
+            notices.leave_once(&cause.to_string(), String::new);
         }
         assert_eq!(notices.take().len(), MAX_CAUSES);
+        notices.leave("queue full", String::new);
+        assert_eq!(notices.take().len(), 1, "a full table silences no failure");
     }
 }

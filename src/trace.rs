@@ -2,8 +2,8 @@
 //! hand-over of those that finished.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::chunk::{ChunkSlot, InstrumentationScope};
 use crate::clock::Anchor;
@@ -61,8 +61,9 @@ pub struct Trace {
     incomplete: AtomicBool,
     /// The root has finished or is gone: nothing is waited for any more.
     ended: AtomicBool,
-    /// The queue had no room: the rest of the trace is dropped too.
-    overflowed: AtomicBool,
+    /// When the queue had no room, on the trace's clock; 0 while it has. The rest of the trace is
+    /// dropped too, as far as it would have been sent with what was dropped.
+    overflowed_ns: AtomicU64,
     chunk: ChunkSlot,
     registered: AtomicBool,
 }
@@ -83,7 +84,7 @@ impl Trace {
             by_hand: AtomicBool::new(false),
             incomplete: AtomicBool::new(verdict == Verdict::Unrecorded),
             ended: AtomicBool::new(false),
-            overflowed: AtomicBool::new(false),
+            overflowed_ns: AtomicU64::new(0),
             chunk: ChunkSlot::default(),
             registered: AtomicBool::new(false),
         })
@@ -139,6 +140,11 @@ impl Trace {
         !self.incomplete.load(Ordering::Relaxed)
     }
 
+    /// A span has no record though the trace is recorded: no later decision can reach it.
+    pub(crate) fn miss(&self) {
+        self.incomplete.store(true, Ordering::Relaxed);
+    }
+
     /// Takes in a finished span that `write` writes, and hands over what need not wait. After the
     /// root itself, [`Self::end`] follows and hands over all.
     pub(crate) fn add(
@@ -154,7 +160,7 @@ impl Trace {
             counters.dropped.add(Reason::Shutdown, 1);
             return;
         }
-        if self.overflowed.load(Ordering::Relaxed) {
+        if self.overflowed_ns.load(Ordering::Relaxed) != 0 && !self.recovers() {
             counters.dropped.add(Reason::QueueFull, 1);
             return;
         }
@@ -217,7 +223,7 @@ impl Trace {
         let Some(mut chunk) = self.chunk.take() else {
             return;
         };
-        if self.overflowed.load(Ordering::Relaxed) {
+        if self.overflowed_ns.load(Ordering::Relaxed) != 0 {
             self.pipeline.drop_chunk(&chunk, Reason::QueueFull);
             return;
         }
@@ -240,9 +246,23 @@ impl Trace {
         }
     }
 
+    /// A root that stays open has its spans sent in parts, one each delay. When the part that
+    /// overflowed is over, the next has a chance again.
+    fn recovers(&self) -> bool {
+        let since = self.overflowed_ns.load(Ordering::Relaxed);
+        let passed = Duration::from_nanos(self.now_ns().saturating_sub(since));
+        if passed < self.pipeline.max_coalescing_delay() {
+            return false;
+        }
+        self.overflowed_ns.store(0, Ordering::Relaxed);
+        self.incomplete.store(true, Ordering::Relaxed);
+        true
+    }
+
     /// Drops the trace as a whole: half a trace helps nobody.
     fn overflow(&self) {
-        self.overflowed.store(true, Ordering::Relaxed);
+        self.overflowed_ns
+            .store(self.now_ns().max(1), Ordering::Relaxed);
         self.hand_over(true);
         self.pipeline.notices().leave("queue full", || {
             "the queue of finished spans is full: whole traces are dropped \

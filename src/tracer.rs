@@ -183,6 +183,9 @@ impl Tracer {
         counters.started.add(1);
         let records = own_decision.unwrap_or_else(|| trace.verdict().records());
         let slot = if records { claim(pipeline) } else { None };
+        if records && slot.is_none() {
+            trace.miss();
+        }
         if let Some(slot) = slot {
             counters.recorded.add(1);
             pipeline.store().with(slot, |record| {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,16 @@ def decorate(block: _Block, function: Any) -> Any:
         raise TypeError(
             f"function must be a function or a method, got {function!r} ({type(function).__name__})"
         )
-    return functools.wraps(function)(_wrapper_for(function)(block, function))
+    wrapper = functools.wraps(function)(_wrapper_for(function)(block, function))
+    if _is_awaitable_generator(function):
+        return types.coroutine(wrapper)
+    return wrapper
+
+
+def _is_awaitable_generator(function: _Function) -> bool:
+    """Tell whether `types.coroutine` made of the function's generators what can be awaited."""
+    code = getattr(function, "__code__", None)
+    return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 def _wrapper_for(function: _Function) -> Callable[[_Block, _Function], _Function]:

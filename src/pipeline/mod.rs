@@ -110,11 +110,12 @@ impl Pipeline {
         self.hand_over_open_traces();
         self.closed.store(true, Ordering::Relaxed);
         self.store.reclaim_all(|name| self.abandon(name));
+        // Again: until here spans of other threads finished, and nothing will wake the worker for
+        // them. Now every span has given its record back, and so every finished one is in a chunk.
+        self.hand_over_open_traces();
         let sent = self.worker.stop(self, deadline);
         // After the deadline the worker may still hold a batch; what is in the ring is lost.
-        while let Some(chunk) = self.queue.pop(super::chunk::Chunk::spans) {
-            self.drop_chunk(&chunk, Reason::Shutdown);
-        }
+        self.drop_queued();
         sent
     }
 
@@ -212,6 +213,10 @@ impl Pipeline {
         self.settings.queue.max_batch_size
     }
 
+    pub(crate) fn max_coalescing_delay(&self) -> Duration {
+        self.settings.queue.max_coalescing_delay
+    }
+
     pub(crate) fn ids(&self) -> &Ids {
         &self.ids
     }
@@ -245,6 +250,17 @@ impl Pipeline {
                 self.wake_worker(waiting >= batch && waiting - spans < batch);
             }
             Err(chunk) => self.drop_chunk(&chunk, Reason::QueueFull),
+        }
+        // The worker may have gone between the look at `closed` and the push.
+        if self.is_closed() && self.worker.is_gone() {
+            self.drop_queued();
+        }
+    }
+
+    /// Drops what nobody will send any more.
+    fn drop_queued(&self) {
+        while let Some(chunk) = self.queue.pop(Chunk::spans) {
+            self.drop_chunk(&chunk, Reason::Shutdown);
         }
     }
 

@@ -63,10 +63,16 @@ impl Worker {
 
     /// Waits until everything queued before was sent. True if all of it was taken in time.
     pub(super) fn drain(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
-        if !self.started.load(Ordering::Acquire) {
+        self.drain_and(pipeline, deadline, false)
+    }
+
+    fn drain_and(&self, pipeline: &Arc<Pipeline>, deadline: Instant, stop: bool) -> bool {
+        // Both orders in one step: between them the worker could stop, and leave the drain undone.
+        let mut orders = self.orders();
+        orders.stop |= stop;
+        if !self.started.load(Ordering::Acquire) || orders.stopped {
             return pipeline.queue().is_empty();
         }
-        let mut orders = self.orders();
         orders.drains_wanted += 1;
         let ticket = orders.drains_wanted;
         drop(orders);
@@ -79,8 +85,7 @@ impl Worker {
 
     /// Sends what is queued and ends the thread. True if all was taken in time.
     pub(super) fn stop(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
-        self.orders().stop = true;
-        let sent = self.drain(pipeline, deadline);
+        let sent = self.drain_and(pipeline, deadline, true);
         if self.started.load(Ordering::Acquire) {
             self.wait(deadline, |orders| orders.stopped).stopped && sent
         } else {
@@ -94,6 +99,12 @@ impl Worker {
         if self.started.load(Ordering::Acquire) {
             self.doorbell.ring(true);
         }
+    }
+
+    /// True when nobody takes chunks from the queue any more, nor ever will.
+    pub(super) fn is_gone(&self) -> bool {
+        let orders = self.orders();
+        orders.stopped || (orders.outs.is_none() && !self.started.load(Ordering::Acquire))
     }
 
     pub(super) fn state(&self) -> &'static str {
@@ -125,6 +136,7 @@ impl Worker {
         match thread.spawn(move || run.run()) {
             Ok(_) => self.started.store(true, Ordering::Release),
             Err(error) => {
+                // `enqueue` drops what waits once it sees this.
                 orders.stopped = true;
                 orders.last_error = Some(error.to_string());
                 pipeline.closed.store(true, Ordering::Relaxed);
@@ -193,7 +205,13 @@ impl Run {
             });
         }
         orders.stopped = true;
+        if ended.is_ok() {
+            // It ended because nothing was left: also a drain asked for meanwhile has what it wants.
+            orders.drains_done = orders.drains_wanted;
+        }
         worker.done.notify_all();
+        drop(orders);
+        pipeline.drop_queued();
     }
 
     /// Does what is due and sleeps until there is more. False when the thread must end.
@@ -282,7 +300,12 @@ impl Run {
         drop(chunks);
         let mut sent = true;
         for out in &mut self.outs {
-            if let Err(error) = out.way.send(&(out.bytes)(request.clone())) {
+            // A defect in one drawing must not end the sending of all that follow.
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                out.way.send(&(out.bytes)(request.clone()))
+            }))
+            .unwrap_or_else(|_| Err(std::io::Error::other("a defect of nanospan")));
+            if let Err(error) = result {
                 sent = false;
                 let text = format!("{}: {error}", out.name);
                 self.pipeline

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use super::exception;
 use super::ffi::Token;
+use super::lifecycle;
 use super::span::PySpan;
 use super::start::Arguments;
 use super::tracer::PyTracer;
@@ -90,7 +91,7 @@ impl PyBlock {
         };
         if !self.tracer.get().scope().leave(py, token)? {
             if let Some(span) = self.span(py) {
-                span.get().mark_left(before);
+                span.get().mark_left(py, before);
             }
         }
         Ok(())
@@ -200,6 +201,9 @@ fn tell(py: Python<'_>, core: &Span, error: &Bound<'_, PyBaseException>) -> PyRe
     if !core.is_recording() {
         return Ok(());
     }
+    let Some(_below) = lifecycle::Below::enter() else {
+        return Ok(());
+    };
     let name = error.get_type().name()?.to_string();
     if !is_failure(py, error)? {
         core.set_attribute(ENDED_BY, Value::Text(&name));

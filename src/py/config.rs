@@ -367,7 +367,11 @@ fn exporters_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Exporter>> {
     };
     let one = |came: &Bound<'_, PyAny>| {
         if let Ok(file) = came.cast::<PyFileExporter>() {
-            Ok(Exporter::File(file.get().path().to_owned()))
+            // A forked child opens it again, and may have another working directory.
+            let path = file.get().path();
+            Ok(Exporter::File(
+                std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            ))
         } else if came.is_instance_of::<PyConsoleExporter>() {
             Ok(Exporter::Console)
         } else if let Ok(memory) = came.cast::<PyMemoryExporter>() {

@@ -4,11 +4,15 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use super::lifecycle;
 use super::value::{Reader, pairs, text};
 use crate::span::Span;
 
 /// Adds the event that tells an exception's type, message and stack trace.
 pub(crate) fn record(span: &Span, error: &Bound<'_, PyBaseException>) -> PyResult<()> {
+    let Some(_below) = lifecycle::Below::enter() else {
+        return Ok(());
+    };
     let py = error.py();
     let facts = PyDict::new(py);
     facts.set_item("exception.type", type_name(error)?)?;
@@ -23,7 +27,11 @@ pub(crate) fn record(span: &Span, error: &Bound<'_, PyBaseException>) -> PyResul
 /// `module.Class`, or the bare name of a built-in one.
 fn type_name(error: &Bound<'_, PyBaseException>) -> PyResult<String> {
     let kind = error.get_type();
-    let (module, name) = (kind.module()?, kind.qualname()?);
+    let name = kind.qualname()?;
+    // A class may have anything as its `__module__`.
+    let module = kind
+        .module()
+        .map_or_else(|_| "builtins".to_owned(), |m| m.to_string());
     Ok(if module == "builtins" {
         name.to_string()
     } else {

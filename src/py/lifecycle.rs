@@ -1,7 +1,7 @@
 //! What happens to pipelines when the process forks or ends, and how notices reach the log.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -97,6 +97,33 @@ pub(crate) fn is_exiting() -> bool {
 
 static EXITING: AtomicBool = AtomicBool::new(false);
 
+/// Threads that run the application's Python code below a frame of ours. Changed only by a thread
+/// that holds the interpreter.
+static BELOW: AtomicUsize = AtomicUsize::new(0);
+
+/// Held while Python code that may wait for the interpreter runs below a frame of ours.
+pub(crate) struct Below;
+
+impl Below {
+    /// None once the program has begun to end: then the thread must not call Python.
+    pub(crate) fn enter() -> Option<Self> {
+        if is_exiting() {
+            return None;
+        }
+        BELOW.store(BELOW.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Some(Self)
+    }
+}
+
+impl Drop for Below {
+    fn drop(&mut self) {
+        BELOW.store(BELOW.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    }
+}
+
+/// How long the end of the program waits for threads that are below a frame of ours.
+const BELOW_TIMEOUT: Duration = Duration::from_millis(100);
+
 fn pass_on(py: Python<'_>, pipeline: &Pipeline) {
     let notices = pipeline.notices().take();
     if notices.is_empty() {
@@ -152,6 +179,10 @@ fn after_fork_in_child(py: Python<'_>) {
 fn at_exit(py: Python<'_>) {
     EXITING.store(true, Ordering::Relaxed);
     shutdown(py, EXIT_TIMEOUT);
+    let deadline = Instant::now() + BELOW_TIMEOUT;
+    while BELOW.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+        py.detach(|| std::thread::sleep(Duration::from_millis(1)));
+    }
 }
 
 /// Registers the hooks of this process once. The first caller does it; another thread that comes

@@ -121,10 +121,11 @@ impl PySpan {
     }
 
     /// Marks the span as left by its block in another context, for whoever finds it active.
-    pub(crate) fn mark_left(&self, before: Option<Py<PySpan>>) {
+    pub(crate) fn mark_left(&self, py: Python<'_>, before: Option<Py<PySpan>>) {
         let Some(recording) = &self.recording else {
             return;
         };
+        let before = before.filter(|before| !self.comes_before(py, before));
         let replaced = std::mem::replace(&mut *lock(&recording.before), before);
         recording.left.store(true, Ordering::Relaxed);
         recording
@@ -135,6 +136,20 @@ impl PySpan {
             .left_blocks
             .add(1);
         drop(replaced);
+    }
+
+    /// True when whoever steps back from `span` over left spans meets this one. A generator that
+    /// goes on in a copy of its own context enters its span where it is active already; its span
+    /// must not come before itself, or the steps would never end.
+    fn comes_before(&self, py: Python<'_>, span: &Py<PySpan>) -> bool {
+        let mut step = Some(span.clone_ref(py));
+        while let Some(span) = step {
+            if std::ptr::eq(span.get(), self) {
+                return true;
+            }
+            step = span.get().before(py);
+        }
+        false
     }
 
     /// Names a draft.
@@ -173,15 +188,19 @@ impl PySpan {
                     "finish: the span is a draft, give it a name with link_span first".to_owned(),
                 ));
             }
+            // In a forked child the parent's table of notices may be locked for ever.
+            Err(FinishError::EndBeforeStart(_)) if recording.span.is_inherited() => (),
             Err(FinishError::EndBeforeStart(by_ns)) => {
                 let name = self.name_text(py);
-                pipeline.notices().leave(&format!("end before start {name}"), || {
-                    format!("span {name}: end_time_ns lies {by_ns} ns before its start; it stays open")
+                pipeline.notices().leave("end before start", || {
+                    format!(
+                        "span {name}: end_time_ns lies {by_ns} ns before its start; it stays open"
+                    )
                 });
                 lifecycle::deliver(py, pipeline);
             }
         }
-        if recording.span.is_root() {
+        if recording.span.is_root() && !recording.span.is_inherited() {
             lifecycle::deliver(py, pipeline);
         }
         Ok(())

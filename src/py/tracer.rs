@@ -369,6 +369,9 @@ impl PyTracer {
                 processor,
             ));
         }
+        let Some(_below) = lifecycle::Below::enter() else {
+            return Ok(());
+        };
         self.finished(py)?
             .into_iter()
             .try_for_each(|span| processor.call1((span,)).map(drop))

@@ -11,12 +11,15 @@ use pyo3::types::{
 };
 
 use super::error::wrong_type;
+use super::lifecycle;
 use crate::otlp::message::{AnyValue, KeyValue, any_value};
 use crate::pipeline::Pipeline;
 use crate::value::{Value, ValueWriter};
 
-/// Deeper values are replaced by a marker; so are containers inside themselves.
-const MAX_DEPTH: usize = 32;
+/// Deeper values are replaced by a marker; so are containers inside themselves. A mapping takes three
+/// messages a level, an event's value lies six deep, and most protobuf readers, ours among them,
+/// refuse a whole batch for one value beyond 100.
+const MAX_DEPTH: usize = 31;
 const TOO_DEEP: &str = "<nested too deep>";
 const RECURSION: &str = "<recursion>";
 
@@ -77,7 +80,9 @@ pub(crate) fn plain(came: &Bound<'_, PyString>) -> Py<PyString> {
 }
 
 fn without_surrogates(text: &Bound<'_, PyString>) -> String {
-    let bytes = text.call_method1("encode", ("utf-8", "surrogatepass"));
+    // Of the base class: a subclass may have an `encode` of its own.
+    let base = text.py().get_type::<PyString>();
+    let bytes = base.call_method1("encode", (text, "utf-8", "surrogatepass"));
     let Ok(bytes) = bytes.and_then(|bytes| bytes.extract::<Vec<u8>>()) else {
         return text.to_string_lossy().into_owned();
     };
@@ -167,7 +172,9 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| wrong_type(argument, "a mapping of str to values", came))??;
         let mut keyed = Vec::with_capacity(items.len());
         for item in items {
-            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item
+                .extract()
+                .map_err(|_| wrong_type(argument, "a mapping of str to values", came))?;
             let key = key.cast_into::<PyString>().map_err(|error| {
                 wrong_type(
                     &format!("every key of {argument}"),
@@ -184,6 +191,9 @@ impl<'a> Reader<'a> {
     }
 
     fn kind<'py>(&self, key: &str, came: &Bound<'py, PyAny>) -> PyResult<Kind<'py>> {
+        let Some(_below) = lifecycle::Below::enter() else {
+            return Ok(Kind::Lost);
+        };
         match kind_of(came) {
             Ok(Some(kind)) => Ok(kind),
             Ok(None) => Ok(self.lost(key, came, None)),
@@ -194,7 +204,8 @@ impl<'a> Reader<'a> {
     }
 
     fn lost<'py>(&self, key: &str, came: &Bound<'py, PyAny>, error: Option<&PyErr>) -> Kind<'py> {
-        let Some(pipeline) = self.pipeline else {
+        // In a forked child the parent's table of notices may be locked for ever.
+        let Some(pipeline) = self.pipeline.filter(|pipeline| !pipeline.is_inherited()) else {
             return Kind::Lost;
         };
         pipeline.counters().dropped_values.add(1);
@@ -248,13 +259,12 @@ impl<'a> Reader<'a> {
             Kind::Map(items) => {
                 path.push(address);
                 writer.map(|map| {
-                    items.iter().try_for_each(|entry| {
-                        let (name, item): (Bound<'_, PyAny>, Bound<'_, PyAny>) = entry.extract()?;
-                        let Some(name) = self.entry_name(key, &name)? else {
+                    items.iter().try_for_each(|(name, item)| {
+                        let Some(name) = self.entry_name(key, name)? else {
                             return Ok(());
                         };
-                        let kind = self.kind(key, &item)?;
-                        map.entry(&name, |writer| self.write(writer, key, kind, &item, path))
+                        let kind = self.kind(key, item)?;
+                        map.entry(&name, |writer| self.write(writer, key, kind, item, path))
                     })
                 })?;
                 path.pop();
@@ -286,7 +296,7 @@ enum Kind<'py> {
     Empty,
     Array(Bound<'py, PyList>),
     /// Items of a mapping.
-    Map(Bound<'py, PyList>),
+    Map(Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>),
     Lost,
 }
 
@@ -320,7 +330,9 @@ fn kind_of<'py>(came: &Bound<'py, PyAny>) -> PyResult<Option<Kind<'py>>> {
             came.try_iter()?.collect::<PyResult<Vec<_>>>()?,
         )?)));
     } else if let Some(items) = items(came) {
-        return Ok(Some(Kind::Map(items?)));
+        // What `items` of a class of the application's gives need not be pairs.
+        let items = items?.iter().map(|entry| entry.extract());
+        return Ok(Some(Kind::Map(items.collect::<PyResult<_>>()?)));
     } else if let Ok(value) = came.cast::<PySequence>() {
         return Ok(Some(Kind::Array(value.to_list()?)));
     } else if let Some(value) = number(came)? {
@@ -350,7 +362,8 @@ fn int(value: &Bound<'_, PyInt>) -> PyResult<Converted> {
         return Ok(Converted::Int(int));
     }
     let plain = value.py().get_type::<PyInt>();
-    let text = plain.call_method1("__str__", (value,));
+    // Not `__str__`: int has none of its own, and object's asks the subclass's `__repr__`.
+    let text = plain.call_method1("__repr__", (value,));
     let text = text.or_else(|_| plain.call_method1("__format__", (value, "#x")))?;
     Ok(Converted::Text(text.extract()?))
 }
@@ -359,11 +372,15 @@ fn int(value: &Bound<'_, PyInt>) -> PyResult<Converted> {
 fn number(came: &Bound<'_, PyAny>) -> PyResult<Option<Converted>> {
     let kind = came.get_type();
     if kind.hasattr("__index__")? {
-        if let Ok(index) = came
-            .call_method0("__index__")
-            .and_then(|i| Ok(i.cast_into::<PyInt>()?))
-        {
-            return int(&index).map(Some);
+        match came.call_method0("__index__") {
+            Ok(index) => {
+                if let Ok(index) = index.cast::<PyInt>() {
+                    return int(index).map(Some);
+                }
+            }
+            // Not an error of the value: somebody wants the program to stop.
+            Err(error) if !error.is_instance_of::<PyException>(came.py()) => return Err(error),
+            Err(_) => (),
         }
     }
     if kind.module()?.to_str()? != "numpy" {

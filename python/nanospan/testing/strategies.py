@@ -50,7 +50,7 @@ class _Dropped(Enum):
 DROPPED: Final = _Dropped.DROPPED
 """What `expected_value` gives for a value that is not kept at all."""
 
-DEEPEST: Final = 32
+DEEPEST: Final = 31
 """Containers may nest this deep; what would be deeper is replaced by a marker."""
 
 _TOO_DEEP = "<nested too deep>"
