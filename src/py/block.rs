@@ -9,7 +9,7 @@ use pyo3::exceptions::{
 use pyo3::prelude::*;
 
 use super::exception;
-use super::ffi::Token;
+use super::ffi::{Token, turn};
 use super::lifecycle;
 use super::span::PySpan;
 use super::start::Arguments;
@@ -198,7 +198,7 @@ impl PyBlock {
 
 /// Says on the span what left its block.
 fn tell(py: Python<'_>, core: &Span, error: &Bound<'_, PyBaseException>) -> PyResult<()> {
-    if !core.is_recording() {
+    if !core.is_recording(turn(py)) {
         return Ok(());
     }
     let Some(_below) = lifecycle::Below::enter() else {
@@ -206,18 +206,18 @@ fn tell(py: Python<'_>, core: &Span, error: &Bound<'_, PyBaseException>) -> PyRe
     };
     let name = error.get_type().name()?.to_string();
     if !is_failure(py, error)? {
-        core.set_attribute(ENDED_BY, Value::Text(&name));
+        core.set_attribute(turn(py), ENDED_BY, Value::Text(&name));
         return Ok(());
     }
     exception::record(core, error)?;
-    if core.status().code == StatusCode::Unset {
+    if core.status(turn(py)).code == StatusCode::Unset {
         let message = exception::message(error);
         let description = if message.is_empty() {
             name
         } else {
             format!("{name}: {message}")
         };
-        core.set_status(StatusCode::Error, Some(&description));
+        core.set_status(turn(py), StatusCode::Error, Some(&description));
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! What CPython offers and PyO3 does not wrap: context variables, and which interpreter this is.
+//! What CPython offers and PyO3 does not wrap: context variables, which interpreter this is, and the
+//! interpreter's lock as the core's turn.
 #![allow(unsafe_code, reason = "calls of CPython's C API")]
 
 use std::ffi::CStr;
@@ -7,6 +8,25 @@ use std::sync::OnceLock;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+
+use crate::turn::Turn;
+
+/// The turn of a thread that is attached to the interpreter.
+#[inline]
+pub(crate) fn turn(_py: Python<'_>) -> Turn<'_> {
+    // SAFETY: a `Python` token says that this thread is attached to the interpreter. The module is
+    // `gil_used`, so at most one thread is, and subinterpreters are refused; nothing in an extension
+    // calls `turn::take`, the other source of turns.
+    unsafe { Turn::assume() }
+}
+
+/// The token of a thread that drops what a Python object held.
+#[inline]
+pub(crate) fn dropping<'py>() -> Python<'py> {
+    // SAFETY: PyO3 drops the content of its classes in `tp_dealloc`, which CPython calls from a
+    // thread that is attached to the interpreter; elsewhere such content never is.
+    unsafe { Python::assume_attached() }
+}
 
 /// A `contextvars.ContextVar` without a default.
 pub(crate) struct ContextVar(Py<PyAny>);

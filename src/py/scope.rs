@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -11,31 +11,29 @@ use pyo3::prelude::*;
 use super::ffi::{ContextVar, Token};
 use super::span::PySpan;
 
-/// The active-span scope of one namespace.
+/// The active-span scope of one namespace. It lives as long as the program.
 pub(crate) struct Scope {
     variable: ContextVar,
 }
 
-type Scopes = Option<HashMap<String, Arc<Scope>>>;
+type Scopes = Option<HashMap<String, &'static Scope>>;
 static SCOPES: Mutex<Scopes> = Mutex::new(None);
 
 /// The scope of a namespace, the same for all its tracers.
-pub(crate) fn of_namespace(py: Python<'_>, namespace: &str) -> PyResult<Arc<Scope>> {
+pub(crate) fn of_namespace(py: Python<'_>, namespace: &str) -> PyResult<&'static Scope> {
     let known = |scopes: &Scopes| {
         scopes
             .as_ref()
-            .and_then(|scopes| scopes.get(namespace).cloned())
+            .and_then(|scopes| scopes.get(namespace).copied())
     };
     if let Some(scope) = known(&SCOPES.lock().unwrap_or_else(PoisonError::into_inner)) {
         return Ok(scope);
     }
     // Made without the lock: an allocation may run the garbage collector, and so any code.
-    let made = Arc::new(Scope::new(py, namespace)?);
+    let made = Box::leak(Box::new(Scope::new(py, namespace)?));
     let mut scopes = SCOPES.lock().unwrap_or_else(PoisonError::into_inner);
     let scopes = scopes.get_or_insert_default();
-    Ok(Arc::clone(
-        scopes.entry(namespace.to_owned()).or_insert(made),
-    ))
+    Ok(scopes.entry(namespace.to_owned()).or_insert(made))
 }
 
 impl Scope {
@@ -50,7 +48,7 @@ impl Scope {
     pub(crate) fn active(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
         let mut span = self.get(py)?;
         let mut stepped = false;
-        while let Some(left) = span.take_if(|span| span.get().is_left()) {
+        while let Some(left) = span.take_if(|span| span.get().is_left(py)) {
             span = left.get().before(py);
             stepped = true;
         }

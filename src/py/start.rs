@@ -1,7 +1,5 @@
 //! The arguments with which spans start, checked, and the start itself.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
@@ -9,6 +7,7 @@ use pyo3::types::{PyString, PyType};
 use super::argument;
 use super::context::PySpanContext;
 use super::error::wrong_type;
+use super::ffi::turn;
 use super::span::PySpan;
 use super::tracer::PyTracer;
 use super::value::{Attributes, Reader, pairs, plain, text};
@@ -89,7 +88,7 @@ impl Arguments {
 
     /// Starts the span. Everything that may run Python code, and raise, comes first.
     pub(crate) fn start(&self, py: Python<'_>, tracer: &PyTracer) -> PyResult<Py<PySpan>> {
-        let Some(pipeline) = PyTracer::pipeline() else {
+        let Some(pipeline) = PyTracer::pipeline(py) else {
             return no_op(py);
         };
         let reader = Reader::new(&pipeline);
@@ -118,16 +117,14 @@ impl Arguments {
                 (_, None) => Parent::Root,
             },
         };
-        let span = tracer.core().start(&pipeline, &options);
-        pairs(&attributes).for_each(|(key, value)| span.set_attribute(key, value));
+        let turn = turn(py);
+        let span = tracer.core().start(turn, &pipeline, &options);
+        pairs(&attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
         for (context, attributes) in &links {
-            span.add_link(context, pairs(attributes));
+            span.add_link(turn, context, pairs(attributes));
         }
         let name = name.map(plain);
-        Py::new(
-            py,
-            PySpan::new(py, span, name, Arc::clone(tracer.scope()), parent),
-        )
+        Py::new(py, PySpan::new(py, span, name, tracer.scope(), parent))
     }
 }
 

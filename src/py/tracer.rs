@@ -10,6 +10,7 @@ use super::argument::{self, Given};
 use super::block::PyBlock;
 use super::data::{PySpanData, in_start_order, read};
 use super::error::{wrong_type, wrong_value};
+use super::ffi::turn;
 use super::lifecycle;
 use super::scope::{self, Scope};
 use super::span::{PySpan, change};
@@ -23,8 +24,8 @@ use crate::tracer::Tracer;
 /// Makes spans under one name, in one namespace. Until `configure` all it does is nothing.
 #[pyclass(frozen, weakref, name = "Tracer", module = "nanospan")]
 pub(crate) struct PyTracer {
-    core: Arc<Tracer>,
-    scope: Arc<Scope>,
+    core: &'static Tracer,
+    scope: &'static Scope,
     sampling_rate: Option<Ratio>,
 }
 
@@ -41,18 +42,22 @@ impl PyTracer {
         Self::known_or_new(py, "nanospan", DEFAULT_NAMESPACE, None, None)
     }
 
-    pub(crate) fn core(&self) -> &Arc<Tracer> {
-        &self.core
+    pub(crate) fn core(&self) -> &'static Tracer {
+        self.core
     }
 
-    pub(crate) fn scope(&self) -> &Arc<Scope> {
-        &self.scope
+    pub(crate) fn scope(&self) -> &'static Scope {
+        self.scope
     }
 
     /// The pipeline that new spans go to; None when there is none, and inside a log handler that
     /// a notice of ours called.
-    pub(crate) fn pipeline() -> Option<Arc<Pipeline>> {
-        pipeline::current().filter(|_| !lifecycle::is_delivering())
+    pub(crate) fn pipeline(py: Python<'_>) -> Option<Arc<Pipeline>> {
+        pipeline::current(turn(py)).filter(|_| !lifecycle::is_delivering())
+    }
+
+    fn is_configured(py: Python<'_>) -> bool {
+        pipeline::is_configured(turn(py)) && !lifecycle::is_delivering()
     }
 
     fn known_or_new(
@@ -66,7 +71,7 @@ impl PyTracer {
         let made = Py::new(
             py,
             Self {
-                core: Arc::new(Tracer::new(name, namespace, version, sampler)),
+                core: Tracer::new(name, namespace, version, sampler),
                 scope: scope::of_namespace(py, namespace)?,
                 sampling_rate,
             },
@@ -81,7 +86,7 @@ impl PyTracer {
     }
 
     fn active(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
-        if Self::pipeline().is_none() {
+        if !Self::is_configured(py) {
             return Ok(None);
         }
         self.scope.active(py)
@@ -163,7 +168,7 @@ impl PyTracer {
         let differs = (rate.is_some() && rate != known.sampling_rate)
             || (version.is_some() && version.as_deref() != known.core.version());
         if differs {
-            if let Some(pipeline) = Self::pipeline() {
+            if let Some(pipeline) = Self::pipeline(py) {
                 pipeline
                     .notices()
                     .leave_once(&format!("tracer {namespace} {name}"), || {
@@ -198,7 +203,7 @@ impl PyTracer {
         attributes: Option<&Bound<'_, PyAny>>,
         links: Given<'_>,
     ) -> PyResult<Py<PySpan>> {
-        if Self::pipeline().is_none() {
+        if !Self::is_configured(py) {
             return no_op(py);
         }
         let name = argument::name("name", name)?;
@@ -260,7 +265,7 @@ impl PyTracer {
         should_sample: Option<&Bound<'_, PyAny>>,
         links: Given<'_>,
     ) -> PyResult<Py<PySpan>> {
-        if Self::pipeline().is_none() {
+        if !Self::is_configured(py) {
             return no_op(py);
         }
         Arguments::check(
@@ -292,7 +297,7 @@ impl PyTracer {
         start_time_ns: Option<&Bound<'_, PyAny>>,
         attributes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        if Self::pipeline().is_none() {
+        if !Self::is_configured(py) {
             return Ok(());
         }
         let span = span
@@ -307,7 +312,7 @@ impl PyTracer {
         let reader = Reader::new(core.trace().pipeline());
         let changes = reader.changes("attributes", attributes)?;
         span.link(py, name, start_time_ns)?;
-        change(core, changes);
+        change(turn(py), core, changes);
         Ok(())
     }
 
@@ -321,7 +326,7 @@ impl PyTracer {
     /// Raises `ValueError` for a span of another namespace.
     #[pyo3(signature = (span))]
     fn set_active_span(&self, py: Python<'_>, span: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        if Self::pipeline().is_none() {
+        if !Self::is_configured(py) {
             return Ok(());
         }
         let Some(came) = span else {
@@ -333,7 +338,7 @@ impl PyTracer {
         if span.get().core().is_none() {
             return self.scope.set(py, None);
         }
-        if !span.get().is_in(&self.scope) {
+        if !span.get().is_in(self.scope) {
             let allowed = format!("a span of the namespace {:?}", self.core.namespace());
             return Err(wrong_value("span", &allowed, came));
         }
@@ -359,7 +364,7 @@ impl PyTracer {
 
     /// Calls `processor` with each span of `spans()`. What it raises goes to the caller.
     fn process_spans(&self, py: Python<'_>, processor: &Bound<'_, PyAny>) -> PyResult<()> {
-        if Self::pipeline().is_none() {
+        if !Self::is_configured(py) {
             return Ok(());
         }
         if !processor.is_callable() {
@@ -387,7 +392,7 @@ impl PyTracer {
         py: Python<'_>,
         should_sample: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
-        if Self::pipeline().is_none() {
+        if !Self::is_configured(py) {
             return Ok(false);
         }
         let should_sample = argument::boolean("should_sample", should_sample)?;
@@ -409,7 +414,7 @@ impl PyTracer {
         rate: Option<&Bound<'_, PyAny>>,
         strategy: Given<'_>,
     ) -> PyResult<bool> {
-        let Some(pipeline) = Self::pipeline() else {
+        let Some(pipeline) = Self::pipeline(py) else {
             return Ok(false);
         };
         let parent = argument::optional_bool("parent_sampled", parent_sampled)?;
