@@ -45,7 +45,7 @@ impl Scope {
 
     /// The active span of the current context. A span whose block was left in another context is
     /// not active any more: the one before it is.
-    pub(crate) fn active(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
+    pub(crate) fn active<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         let mut span = self.get(py)?;
         let mut stepped = false;
         while let Some(left) = span.take_if(|span| span.get().is_left(py)) {
@@ -59,16 +59,20 @@ impl Scope {
     }
 
     /// Makes a span active in the current context, or none.
-    pub(crate) fn set(&self, py: Python<'_>, span: Option<&Py<PySpan>>) -> PyResult<()> {
+    pub(crate) fn set(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<()> {
         self.enter(py, span).map(drop)
     }
 
     /// Makes a span active, or none, until [`Self::leave`]. The token belongs to a block, never to
     /// a span: contexts hold spans and a token holds its context, so the two would keep each other
     /// alive.
-    pub(crate) fn enter(&self, py: Python<'_>, span: Option<&Py<PySpan>>) -> PyResult<Token> {
+    pub(crate) fn enter(
+        &self,
+        py: Python<'_>,
+        span: Option<&Bound<'_, PySpan>>,
+    ) -> PyResult<Token> {
         match span {
-            Some(span) => self.variable.set(py, span.bind(py).as_any()),
+            Some(span) => self.variable.set(py, span.as_any()),
             None => self.variable.set(py, &py.None().into_bound(py)),
         }
     }
@@ -84,11 +88,9 @@ impl Scope {
         }
     }
 
-    fn get(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
+    fn get<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         let value = self.variable.get(py)?;
         // Only spans and None are ever stored, unless somebody else found the variable.
-        Ok(value
-            .and_then(|value| value.cast_into::<PySpan>().ok())
-            .map(Bound::unbind))
+        Ok(value.and_then(|value| value.cast_into_exact::<PySpan>().ok()))
     }
 }

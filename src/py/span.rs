@@ -59,15 +59,15 @@ impl PySpan {
     }
 
     pub(crate) fn new(
-        py: Python<'_>,
         span: Span,
         name: Option<Py<PyString>>,
         scope: &'static Scope,
-        parent: Option<Py<PySpan>>,
+        parent: Option<Bound<'_, PySpan>>,
     ) -> Self {
+        let parent = parent.and_then(Self::unfinished_from);
         let held = Held {
             name,
-            parent: parent.and_then(|parent| Self::unfinished_from(py, parent)),
+            parent: parent.map(Bound::unbind),
             ..Held::default()
         };
         Self {
@@ -93,12 +93,11 @@ impl PySpan {
     }
 
     /// Of this span and its ancestors in the local trace, the root, if it is still open.
-    pub(crate) fn open_root(
-        py: Python<'_>,
-        span: Py<PySpan>,
+    pub(crate) fn open_root<'py>(
+        span: Bound<'py, PySpan>,
         trace: &Arc<Trace>,
-    ) -> Option<Py<Self>> {
-        let mut span = Self::unfinished_from(py, span)?;
+    ) -> Option<Bound<'py, Self>> {
+        let mut span = Self::unfinished_from(span)?;
         loop {
             let core = span
                 .get()
@@ -107,7 +106,7 @@ impl PySpan {
             if core.is_root() {
                 return Some(span);
             }
-            span = Self::unfinished_from(py, span.get().parent(py)?)?;
+            span = Self::unfinished_from(span.get().parent(span.py())?)?;
         }
     }
 
@@ -117,17 +116,18 @@ impl PySpan {
     }
 
     /// What was active before the block that left it.
-    pub(crate) fn before(&self, py: Python<'_>) -> Option<Py<PySpan>> {
+    pub(crate) fn before<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
         let held = self.held(py)?;
-        held.before.as_ref().map(|span| span.clone_ref(py))
+        held.before.as_ref().map(|span| span.bind(py).clone())
     }
 
     /// Marks the span as left by its block in another context, for whoever finds it active.
-    pub(crate) fn mark_left(&self, py: Python<'_>, before: Option<Py<PySpan>>) {
+    pub(crate) fn mark_left(&self, py: Python<'_>, before: Option<Bound<'_, PySpan>>) {
         let Some(recording) = &self.recording else {
             return;
         };
-        let before = before.filter(|before| !self.comes_before(py, before));
+        let before = before.filter(|before| !self.comes_before(before));
+        let before = before.map(Bound::unbind);
         let replaced = {
             let mut held = recording.held.borrow(turn(py));
             held.left = true;
@@ -135,19 +135,19 @@ impl PySpan {
         };
         let pipeline = recording.span.trace().pipeline();
         pipeline.counters().left_blocks.add(1);
-        drop(replaced);
+        drop(replaced.map(|span| span.into_bound(py)));
     }
 
     /// True when whoever steps back from `span` over left spans meets this one. A generator that
     /// goes on in a copy of its own context enters its span where it is active already; its span
     /// must not come before itself, or the steps would never end.
-    fn comes_before(&self, py: Python<'_>, span: &Py<PySpan>) -> bool {
-        let mut step = Some(span.clone_ref(py));
+    fn comes_before(&self, span: &Bound<'_, PySpan>) -> bool {
+        let mut step = Some(span.clone());
         while let Some(span) = step {
             if std::ptr::eq(span.get(), self) {
                 return true;
             }
-            step = span.get().before(py);
+            step = span.get().before(span.py());
         }
         false
     }
@@ -214,15 +214,23 @@ impl PySpan {
         Ok(ended)
     }
 
+    /// Ends the span now; if it is active, an ancestor is then.
+    pub(crate) fn finish_now(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().end(slf.py(), None)? {
+            step_up(slf)?;
+        }
+        Ok(())
+    }
+
     #[inline]
     fn held<'a>(&'a self, py: Python<'a>) -> Option<RefMut<'a, Held>> {
         let recording = self.recording.as_ref()?;
         Some(recording.held.borrow(turn(py)))
     }
 
-    fn parent(&self, py: Python<'_>) -> Option<Py<PySpan>> {
+    fn parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
         let held = self.held(py)?;
-        held.parent.as_ref().map(|parent| parent.clone_ref(py))
+        held.parent.as_ref().map(|parent| parent.bind(py).clone())
     }
 
     fn is_unfinished(&self, py: Python<'_>) -> bool {
@@ -230,10 +238,10 @@ impl PySpan {
     }
 
     /// `span`, or its nearest ancestor that has not finished.
-    fn unfinished_from(py: Python<'_>, span: Py<PySpan>) -> Option<Py<PySpan>> {
+    fn unfinished_from(span: Bound<'_, PySpan>) -> Option<Bound<'_, PySpan>> {
         let mut span = span;
-        while !span.get().is_unfinished(py) {
-            span = span.get().parent(py)?;
+        while !span.get().is_unfinished(span.py()) {
+            span = span.get().parent(span.py())?;
         }
         Some(span)
     }
@@ -259,12 +267,12 @@ impl Recording {
     /// Keeps the nearest unfinished ancestor instead of a finished parent.
     fn shorten(&self, py: Python<'_>) {
         let parent = match &self.held.borrow(turn(py)).parent {
-            Some(parent) if !parent.get().is_unfinished(py) => parent.clone_ref(py),
+            Some(parent) if !parent.get().is_unfinished(py) => parent.bind(py).clone(),
             _ => return,
         };
-        let nearest = PySpan::unfinished_from(py, parent);
+        let nearest = PySpan::unfinished_from(parent).map(Bound::unbind);
         let replaced = std::mem::replace(&mut self.held.borrow(turn(py)).parent, nearest);
-        drop(replaced);
+        drop(replaced.map(|span| span.into_bound(py)));
     }
 }
 
@@ -574,15 +582,9 @@ fn step_up(span: &Bound<'_, PySpan>) -> PyResult<()> {
     if !scope.active(py)?.is_some_and(|active| active.is(span)) {
         return Ok(());
     }
-    let mut ancestor = span
-        .get()
-        .parent(py)
-        .and_then(|p| PySpan::unfinished_from(py, p));
+    let mut ancestor = span.get().parent(py).and_then(PySpan::unfinished_from);
     while let Some(other) = ancestor.take_if(|ancestor| !ancestor.get().is_in(scope)) {
-        ancestor = other
-            .get()
-            .parent(py)
-            .and_then(|p| PySpan::unfinished_from(py, p));
+        ancestor = other.get().parent(py).and_then(PySpan::unfinished_from);
     }
     scope.set(py, ancestor.as_ref())
 }

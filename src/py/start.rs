@@ -87,7 +87,11 @@ impl Arguments {
     }
 
     /// Starts the span. Everything that may run Python code, and raise, comes first.
-    pub(crate) fn start(&self, py: Python<'_>, tracer: &PyTracer) -> PyResult<Py<PySpan>> {
+    pub(crate) fn start<'py>(
+        &self,
+        py: Python<'py>,
+        tracer: &PyTracer,
+    ) -> PyResult<Bound<'py, PySpan>> {
         let Some(pipeline) = PyTracer::pipeline(py) else {
             return no_op(py);
         };
@@ -97,7 +101,7 @@ impl Arguments {
         let links = read_links(&reader, self.links.as_ref().map(|links| links.bind(py)))?;
         let parent = match &self.parent {
             ParentArgument::Active => tracer.scope().active(py)?,
-            ParentArgument::Span(span) => Some(span.clone_ref(py)),
+            ParentArgument::Span(span) => Some(span.bind(py).clone()),
             ParentArgument::Root | ParentArgument::Context(_) => None,
         };
         let name = self.name.as_ref().map(|name| name.bind(py));
@@ -124,7 +128,7 @@ impl Arguments {
             span.add_link(turn, context, pairs(attributes));
         }
         let name = name.map(plain);
-        Py::new(py, PySpan::new(py, span, name, tracer.scope(), parent))
+        Bound::new(py, PySpan::new(span, name, tracer.scope(), parent))
     }
 }
 
@@ -149,10 +153,10 @@ impl ParentArgument {
 }
 
 /// The one span of everybody who traces without configuration.
-pub(crate) fn no_op(py: Python<'_>) -> PyResult<Py<PySpan>> {
+pub(crate) fn no_op(py: Python<'_>) -> PyResult<Bound<'_, PySpan>> {
     static SPAN: PyOnceLock<Py<PySpan>> = PyOnceLock::new();
     SPAN.get_or_try_init(py, || Py::new(py, PySpan::no_op()))
-        .map(|span| span.clone_ref(py))
+        .map(|span| span.bind(py).clone())
 }
 
 fn read_links(

@@ -85,7 +85,7 @@ impl PyTracer {
             .clone_ref(py))
     }
 
-    fn active(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
+    fn active<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         if !Self::is_configured(py) {
             return Ok(None);
         }
@@ -192,9 +192,9 @@ impl PyTracer {
     #[pyo3(signature = (name, *, kind=Given::Missing, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=Given::Missing),
            text_signature = "($self, name, *, kind=1, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=())")]
     #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
-    fn start_span(
+    fn start_span<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         name: &Bound<'_, PyAny>,
         kind: Given<'_>,
         start_time_ns: Option<&Bound<'_, PyAny>>,
@@ -202,7 +202,7 @@ impl PyTracer {
         parent: Option<&Bound<'_, PyAny>>,
         attributes: Option<&Bound<'_, PyAny>>,
         links: Given<'_>,
-    ) -> PyResult<Py<PySpan>> {
+    ) -> PyResult<Bound<'py, PySpan>> {
         if !Self::is_configured(py) {
             return no_op(py);
         }
@@ -257,14 +257,14 @@ impl PyTracer {
     /// The arguments are those of `start_span`. A draft that dies is not counted.
     #[pyo3(signature = (*, kind=Given::Missing, parent=None, should_sample=None, links=Given::Missing),
            text_signature = "($self, *, kind=1, parent=None, should_sample=None, links=())")]
-    fn create_span(
+    fn create_span<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         kind: Given<'_>,
         parent: Option<&Bound<'_, PyAny>>,
         should_sample: Option<&Bound<'_, PyAny>>,
         links: Given<'_>,
-    ) -> PyResult<Py<PySpan>> {
+    ) -> PyResult<Bound<'py, PySpan>> {
         if !Self::is_configured(py) {
             return no_op(py);
         }
@@ -317,7 +317,7 @@ impl PyTracer {
     }
 
     /// The active span of the tracer's namespace in the current context, or None.
-    fn active_span(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
+    fn active_span<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         self.active(py)
     }
 
@@ -342,17 +342,17 @@ impl PyTracer {
             let allowed = format!("a span of the namespace {:?}", self.core.namespace());
             return Err(wrong_value("span", &allowed, came));
         }
-        self.scope.set(py, Some(span.as_unbound()))
+        self.scope.set(py, Some(span))
     }
 
     /// The root of the active span's local trace while it is open, else None.
-    fn root_span(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
+    fn root_span<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         let Some(trace) = self.active_trace(py)? else {
             return Ok(None);
         };
         Ok(self
             .active(py)?
-            .and_then(|active| PySpan::open_root(py, active, &trace)))
+            .and_then(|active| PySpan::open_root(active, &trace)))
     }
 
     /// The finished spans of the active span's local trace that are not handed over yet.
