@@ -14,12 +14,12 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nanospan._core import _Block  # pyright: ignore[reportPrivateUsage]
+    from nanospan._core import _Template  # pyright: ignore[reportPrivateUsage]
 
 _Function = Callable[..., Any]
 
 
-def decorate(block: _Block, function: Any) -> Any:
+def decorate(block: _Template, function: Any) -> Any:
     """Return `function` with a span of its own for each call.
 
     Raises `TypeError` for what is no function.
@@ -44,7 +44,7 @@ def _is_awaitable_generator(function: _Function) -> bool:
     return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
-def _wrapper_for(function: _Function) -> Callable[[_Block, _Function], _Function]:
+def _wrapper_for(function: _Function) -> Callable[[_Template, _Function], _Function]:
     if inspect.iscoroutinefunction(function):
         return _coroutine
     if inspect.isasyncgenfunction(function):
@@ -54,23 +54,23 @@ def _wrapper_for(function: _Function) -> Callable[[_Block, _Function], _Function
     return _plain
 
 
-def _plain(template: _Block, function: _Function) -> _Function:
+def _plain(template: _Template, function: _Function) -> _Function:
     def call(*args: Any, **kwargs: Any) -> Any:
-        with template._fresh():
+        with template._block():
             return function(*args, **kwargs)
 
     return call
 
 
-def _coroutine(template: _Block, function: _Function) -> _Function:
+def _coroutine(template: _Template, function: _Function) -> _Function:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        with template._fresh():
+        with template._block():
             return await function(*args, **kwargs)
 
     return call
 
 
-def _generator(template: _Block, function: _Function) -> _Function:
+def _generator(template: _Template, function: _Function) -> _Function:
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         with _Steps(template) as step:
             body = function(*args, **kwargs)
@@ -95,7 +95,7 @@ def _generator(template: _Block, function: _Function) -> _Function:
     return call
 
 
-def _async_generator(template: _Block, function: _Function) -> _Function:
+def _async_generator(template: _Template, function: _Function) -> _Function:
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         with _Steps(template) as step:
             body = function(*args, **kwargs)
@@ -123,7 +123,7 @@ def _async_generator(template: _Block, function: _Function) -> _Function:
 class _Steps:
     """The span of a generator: as old as the generator, and active during each of its steps."""
 
-    def __init__(self, template: _Block) -> None:
+    def __init__(self, template: _Template) -> None:
         self._block = template._fresh()
 
     def __enter__(self) -> _Step:
@@ -137,7 +137,7 @@ class _Steps:
 class _Step:
     """One run of a generator's body, from where it was resumed to where it yields."""
 
-    def __init__(self, block: _Block) -> None:
+    def __init__(self, block: _Template) -> None:
         self._block = block
 
     def __enter__(self) -> None:

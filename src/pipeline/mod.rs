@@ -58,6 +58,13 @@ pub fn current(turn: Turn<'_>) -> Option<Arc<Pipeline>> {
     CURRENT.borrow(turn).clone()
 }
 
+/// Works with the current pipeline, if there is one, and spares the count of its users. `work` must
+/// not call Python.
+#[inline]
+pub fn with_current<R>(turn: Turn<'_>, work: impl FnOnce(&Arc<Pipeline>) -> R) -> Option<R> {
+    CURRENT.borrow(turn).as_ref().map(work)
+}
+
 /// True when there is a pipeline.
 #[inline]
 pub fn is_configured(turn: Turn<'_>) -> bool {

@@ -29,13 +29,14 @@ mod _core {
     use pyo3::exceptions::PyImportError;
     use pyo3::prelude::{Bound, Py, PyModule, PyModuleMethods, PyResult};
 
+    use super::ffi::Recycled;
     use super::{
         block, clock, config, context, data, error, exporter, fast, ffi, sampler, span, start,
         tracer, view,
     };
 
     #[pymodule_export]
-    use block::PyBlock;
+    use block::PyTemplate;
     #[pymodule_export]
     use clock::{PyManualClock, PyScriptedIds};
     #[pymodule_export]
@@ -69,6 +70,7 @@ mod _core {
             return Err(PyImportError::new_err(text));
         }
         fast::install_all(module.py())?;
+        PySpan::bin().install(&start::no_op(module.py())?);
         module.add("ROOT", Py::new(module.py(), PyRoot)?)?;
         module.add("tracing", PyTracer::global(module.py())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
