@@ -9,10 +9,11 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use super::argument::{self, Given};
 use super::clock::{PyManualClock, PyScriptedIds};
 use super::error::{cannot_open, misuse, wrong_type, wrong_value};
-use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
+use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
 use super::lifecycle;
 use super::sampler;
 use super::value::{Reader, text};
+use crate::HttpConfig;
 use crate::clock::Clock;
 use crate::counter::Reason;
 use crate::limits::SpanLimits;
@@ -146,11 +147,11 @@ impl PyQueueConfig {
 /// Builds the pipeline that all tracers use from now on, those taken before included.
 ///
 /// `service_name` becomes the resource attribute `service.name`, beside the attributes of
-/// `resource`. `exporter` is one of `FileExporter(path)`, `ConsoleExporter()` and
-/// `MemoryExporter()`, or a sequence of them. `sampling_rate` is a number from 0 to 1: 0.1 samples
-/// 1 of every 10 requests; or a `sampler` is asked for every span; with neither every request is
-/// sampled. With `late_sampling` also what the sampler drops is recorded until its local trace
-/// ends, so that `set_should_sample` can bring it back.
+/// `resource`. `exporter` is one of `OtlpExporter()`, `FileExporter(path)`, `ConsoleExporter()` and
+/// `MemoryExporter()`, or a sequence of them; None is `OtlpExporter()`. `sampling_rate` is a number
+/// from 0 to 1: 0.1 samples 1 of every 10 requests; or a `sampler` is asked for every span; with
+/// neither every request is sampled. With `late_sampling` also what the sampler drops is recorded
+/// until its local trace ends, so that `set_should_sample` can bring it back.
 ///
 /// A second call builds a new pipeline and ends the old one, which sends what it has within two
 /// seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
@@ -361,12 +362,14 @@ fn sampler_of(
 
 fn exporters_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Exporter>> {
     const ALLOWED: &str =
-        "a FileExporter, a ConsoleExporter, a MemoryExporter or a sequence of them";
+        "an OtlpExporter, FileExporter, ConsoleExporter, MemoryExporter or a sequence of them";
     let Some(came) = came else {
-        return Err(misuse(format!("exporter must be {ALLOWED}, got none")));
+        return Ok(vec![Exporter::Http(HttpConfig::default())]);
     };
     let one = |came: &Bound<'_, PyAny>| {
-        if let Ok(file) = came.cast::<PyFileExporter>() {
+        if let Ok(otlp) = came.cast::<PyOtlpExporter>() {
+            Ok(Exporter::Http(otlp.get().config()))
+        } else if let Ok(file) = came.cast::<PyFileExporter>() {
             // A forked child opens it again, and may have another working directory.
             let path = file.get().path();
             Ok(Exporter::File(
