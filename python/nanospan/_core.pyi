@@ -455,6 +455,28 @@ class QueueConfig:
     ) -> QueueConfig: ...
 
 @final
+class OtlpExporter:
+    """Sends each export to a collector: OTLP in protobuf over HTTP.
+
+    `endpoint` is an `http://` or `https://` URL; one without a path gets `/v1/traces`, any other
+    path is used as it is; None is `http://localhost:4318`. `headers` are sent with every request.
+    One request may take `timeout` seconds. `compression` is "gzip" or "none"; None compresses for
+    all hosts but this machine. Certificates are checked against the system's roots, or those of
+    `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+
+    What a collector cannot take now is tried again for a minute, then dropped and counted. Raises
+    `TypeError` or `ValueError` naming the argument.
+    """
+    def __new__(
+        cls,
+        endpoint: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        compression: Literal["gzip", "none"] | None = None,
+    ) -> OtlpExporter: ...
+
+@final
 class FileExporter:
     """Appends each export to a file as a line of OTLP/JSON.
 
@@ -481,7 +503,7 @@ class MemoryExporter:
     def clear(self) -> None:
         """Forgets the spans exported so far."""
 
-_Exporter: TypeAlias = FileExporter | ConsoleExporter | MemoryExporter
+_Exporter: TypeAlias = OtlpExporter | FileExporter | ConsoleExporter | MemoryExporter
 
 class _Stats(TypedDict):
     started: int  # spans started, whatever was decided of them
@@ -490,7 +512,7 @@ class _Stats(TypedDict):
     finished: int  # recorded spans that finished
     sent: int  # spans that every exporter took
     # Finished spans not sent, by reason: queue_full, unsampled, late_undecided, export_failed,
-    # shutdown; and live_limit for spans that got no record.
+    # rejected, shutdown; and live_limit for spans that got no record.
     dropped: dict[str, int]
     abandoned: int  # handles that died, or were open at shutdown, unfinished
     discarded: int  # released before finish
@@ -518,11 +540,11 @@ def configure(
     """Builds the pipeline that all tracers use from now on, those taken before included.
 
     `service_name` becomes the resource attribute `service.name`, beside the attributes of
-    `resource`. `exporter` is one of `FileExporter(path)`, `ConsoleExporter()` and
-    `MemoryExporter()`, or a sequence of them. `sampling_rate` is a number from 0 to 1: 0.1 samples
-    1 of every 10 requests; or a `sampler` is asked for every span; with neither every request is
-    sampled. With `late_sampling` also what the sampler drops is recorded until its local trace
-    ends, so that `set_should_sample` can bring it back.
+    `resource`. `exporter` is one of `OtlpExporter()`, `FileExporter(path)`, `ConsoleExporter()` and
+    `MemoryExporter()`, or a sequence of them; None is `OtlpExporter()`. `sampling_rate` is a number
+    from 0 to 1: 0.1 samples 1 of every 10 requests; or a `sampler` is asked for every span; with
+    neither every request is sampled. With `late_sampling` also what the sampler drops is recorded
+    until its local trace ends, so that `set_should_sample` can bring it back.
 
     A second call builds a new pipeline and ends the old one, which sends what it has within two
     seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
@@ -560,8 +582,8 @@ def _configure(
 def flush(timeout: float = 2.0) -> bool:
     """Hands over everything that has finished and waits until it was sent.
 
-    Waits for at most `timeout` seconds. True only if all of it was taken. Raises `TypeError` or
-    `ValueError` for a timeout that is no number of seconds from 0 to 3600.
+    Waits for at most `timeout` seconds. True only if every exporter took all of it. Raises
+    `TypeError` or `ValueError` for a timeout that is no number of seconds from 0 to 3600.
     """
 
 def shutdown(timeout: float = 2.0) -> bool:
@@ -581,6 +603,14 @@ def stats() -> _Stats:
     Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`, the state
     of the `worker`, and `last_error` of an exporter. Keys may be added.
     """
+
+# What `flush_async` asks; no part of the public surface.
+@final
+class Flush:
+    """A flush that has begun."""
+    def __new__(cls, timeout: float) -> Flush: ...
+    def poll(self) -> bool | None:
+        """What `flush` returns, None while it would wait."""
 
 # For nanospan's own command line and tests: no part of the public surface.
 def _view(

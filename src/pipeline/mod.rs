@@ -3,6 +3,7 @@
 
 mod config;
 mod open;
+mod sender;
 mod worker;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::store::Store;
 use crate::sys;
 use crate::turn::{Guarded, Turn};
 use open::OpenTraces;
-use worker::Worker;
+use worker::{Drain, Worker};
 
 /// One configuration at work.
 #[derive(Debug)]
@@ -48,6 +49,10 @@ pub struct Pipeline {
 const BUFFER_BYTES: usize = 4096;
 /// More traces than these are seldom open at once with a finished span each.
 const MAX_BUFFERS: usize = 64;
+
+/// A flush that was ordered.
+#[derive(Clone, Copy, Debug)]
+pub struct Flush(Drain);
 
 /// The pipeline that new spans go to.
 static CURRENT: Guarded<Option<Arc<Pipeline>>> = Guarded::new(None);
@@ -113,13 +118,24 @@ impl Pipeline {
     /// within `timeout`.
     pub fn flush(self: &Arc<Self>, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
+        self.worker.wait_for(self.order_flush().0, deadline)
+    }
+
+    /// Hands over what has finished and lets it be sent. [`Self::flushed`] says what became of it.
+    pub fn order_flush(self: &Arc<Self>) -> Flush {
         self.hand_over_open_traces();
-        self.worker.drain(self, deadline)
+        Flush(self.worker.order(self, false))
+    }
+
+    /// True if all that was flushed was taken, None as long as that is open.
+    pub fn flushed(&self, flush: Flush) -> Option<bool> {
+        self.worker.outcome(flush.0)
     }
 
     /// Waits until what was handed over before was sent. Open traces keep what they have.
     pub fn drain(self: &Arc<Self>, timeout: Duration) -> bool {
-        self.worker.drain(self, Instant::now() + timeout)
+        let drain = self.worker.order(self, false);
+        self.worker.wait_for(drain, Instant::now() + timeout)
     }
 
     /// Takes in nothing more: what has finished goes to the worker, what is still open is abandoned.
@@ -134,7 +150,7 @@ impl Pipeline {
     /// `timeout`.
     pub fn stop(self: &Arc<Self>, timeout: Duration) -> bool {
         let sent = self.worker.stop(self, Instant::now() + timeout);
-        // After the deadline the worker may still hold a batch; what is in the ring is lost.
+        // What is in the ring after the deadline is lost.
         self.drop_queued();
         sent
     }

@@ -9,10 +9,12 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use super::argument::{self, Given};
 use super::clock::{PyManualClock, PyScriptedIds};
 use super::error::{cannot_open, misuse, wrong_type, wrong_value};
-use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
+use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
+use super::flush::timeout_of;
 use super::lifecycle;
 use super::sampler;
 use super::value::{Reader, text};
+use crate::HttpConfig;
 use crate::clock::Clock;
 use crate::counter::Reason;
 use crate::limits::SpanLimits;
@@ -146,11 +148,11 @@ impl PyQueueConfig {
 /// Builds the pipeline that all tracers use from now on, those taken before included.
 ///
 /// `service_name` becomes the resource attribute `service.name`, beside the attributes of
-/// `resource`. `exporter` is one of `FileExporter(path)`, `ConsoleExporter()` and
-/// `MemoryExporter()`, or a sequence of them. `sampling_rate` is a number from 0 to 1: 0.1 samples
-/// 1 of every 10 requests; or a `sampler` is asked for every span; with neither every request is
-/// sampled. With `late_sampling` also what the sampler drops is recorded until its local trace
-/// ends, so that `set_should_sample` can bring it back.
+/// `resource`. `exporter` is one of `OtlpExporter()`, `FileExporter(path)`, `ConsoleExporter()` and
+/// `MemoryExporter()`, or a sequence of them; None is `OtlpExporter()`. `sampling_rate` is a number
+/// from 0 to 1: 0.1 samples 1 of every 10 requests; or a `sampler` is asked for every span; with
+/// neither every request is sampled. With `late_sampling` also what the sampler drops is recorded
+/// until its local trace ends, so that `set_should_sample` can bring it back.
 ///
 /// A second call builds a new pipeline and ends the old one, which sends what it has within two
 /// seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
@@ -250,23 +252,6 @@ pub(crate) fn configure_for_tests(
 /// How long a replaced pipeline may take for what it has not sent yet.
 const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Hands over everything that has finished and waits until it was sent.
-///
-/// Waits for at most `timeout` seconds. True only if all of it was taken. Raises `TypeError` or
-/// `ValueError` for a timeout that is no number of seconds from 0 to 3600.
-#[pyfunction]
-#[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
-pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
-    let deadline = std::time::Instant::now() + timeout_of(timeout.as_ref())?;
-    let mut sent = true;
-    for pipeline in lifecycle::alive() {
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
-        sent &= py.detach(|| pipeline.flush(left));
-        lifecycle::deliver(py, &pipeline);
-    }
-    Ok(sent)
-}
-
 /// Sends everything that has finished and ends tracing.
 ///
 /// Until the next `configure` every tracer is a no-op. Spans that are still open are counted as
@@ -275,7 +260,7 @@ pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
 #[pyfunction]
 #[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
 pub(crate) fn shutdown(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
-    let timeout = timeout_of(timeout.as_ref())?;
+    let timeout = timeout_of(&timeout)?;
     Ok(lifecycle::shutdown(py, timeout))
 }
 
@@ -336,12 +321,6 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(stats)
 }
 
-fn timeout_of(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Duration> {
-    timeout.map_or(Ok(Duration::from_secs(2)), |came| {
-        argument::seconds("timeout", came)
-    })
-}
-
 fn sampler_of(
     rate: Option<&Bound<'_, PyAny>>,
     came: Option<&Bound<'_, PyAny>>,
@@ -361,12 +340,14 @@ fn sampler_of(
 
 fn exporters_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Exporter>> {
     const ALLOWED: &str =
-        "a FileExporter, a ConsoleExporter, a MemoryExporter or a sequence of them";
+        "an OtlpExporter, FileExporter, ConsoleExporter, MemoryExporter or a sequence of them";
     let Some(came) = came else {
-        return Err(misuse(format!("exporter must be {ALLOWED}, got none")));
+        return Ok(vec![Exporter::Http(HttpConfig::default())]);
     };
     let one = |came: &Bound<'_, PyAny>| {
-        if let Ok(file) = came.cast::<PyFileExporter>() {
+        if let Ok(otlp) = came.cast::<PyOtlpExporter>() {
+            Ok(Exporter::Http(otlp.get().config()))
+        } else if let Ok(file) = came.cast::<PyFileExporter>() {
             // A forked child opens it again, and may have another working directory.
             let path = file.get().path();
             Ok(Exporter::File(

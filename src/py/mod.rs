@@ -11,6 +11,7 @@ mod exception;
 mod exporter;
 mod fast;
 mod ffi;
+mod flush;
 mod lifecycle;
 mod sampler;
 mod scope;
@@ -36,13 +37,13 @@ mod _core {
     };
 
     #[pymodule_export]
+    use super::flush::{PyFlush, flush};
+    #[pymodule_export]
     use block::PyTemplate;
     #[pymodule_export]
     use clock::{PyManualClock, PyScriptedIds};
     #[pymodule_export]
-    use config::{
-        PyQueueConfig, PySpanLimits, configure, configure_for_tests, flush, shutdown, stats,
-    };
+    use config::{PyQueueConfig, PySpanLimits, configure, configure_for_tests, shutdown, stats};
     #[pymodule_export]
     use context::PySpanContext;
     #[pymodule_export]
@@ -50,7 +51,7 @@ mod _core {
     #[pymodule_export]
     use error::ReleasedSpanError;
     #[pymodule_export]
-    use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
+    use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
     #[pymodule_export]
     use sampler::{PyAlwaysOff, PyAlwaysOn, PyParentBased, PyTraceIdRatio};
     #[pymodule_export]
