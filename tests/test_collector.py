@@ -5,17 +5,27 @@ import signal
 import socket
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import nanospan
+from nanospan import FileExporter, SpanLimits, tracing
+from nanospan.testing.strategies import finished_spans
 from support.by_hand import good_request, good_span, post
 from support.collector import BUILD_TIMEOUT, collector_binary, running_collector
 from support.compare import assert_same_spans
-from support.process import run_python
+from support.pending import needs_otlp_exporter
+from support.plain import json_request, request_spans
+from support.process import checked_python, run_python
 
 pytest_plugins = ("support.plugin",)
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT + 60)
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def test_a_request_posted_by_hand_is_in_the_collectors_file(collector):
@@ -119,3 +129,77 @@ with running_collector(Path(sys.argv[1])) as collector:
         while time.monotonic() < deadline:
             post(killed.stdout.strip(), good_request())
             time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def lasting_collector(tmp_path_factory):
+    """One Collector for many examples."""
+    with running_collector(tmp_path_factory.mktemp("collector")) as collector:
+        yield collector
+
+
+def _requests_in(path):
+    """What a `FileExporter` wrote."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [json_request(line) for line in text.split("\n") if line]
+
+
+@needs_otlp_exporter
+@settings(max_examples=max(10, settings.default.max_examples // 5))
+@given(
+    all_facts=st.lists(finished_spans(), min_size=1, max_size=5),
+    compression=st.sampled_from(["none", "gzip"]),
+    limits=st.sampled_from(
+        [
+            SpanLimits(),
+            SpanLimits(attribute_count=2, event_count=1, link_count=1),
+            SpanLimits(attribute_per_event_count=1, attribute_per_link_count=1),
+        ]
+    ),
+)
+def test_whatever_is_made_arrives_whole(lasting_collector, all_facts, compression, limits):
+    lasting_collector.forget()
+    made = lasting_collector.file.with_name("made.jsonl")
+    made.unlink(missing_ok=True)
+    otlp = nanospan.OtlpExporter(endpoint=lasting_collector.endpoint, compression=compression)
+    nanospan.configure(service_name="shop", exporter=[FileExporter(made), otlp], limits=limits)
+    with tracing.start_as_current_span("root"):
+        for facts in all_facts:
+            facts.record(tracing.new("own", version="1"))
+    assert nanospan.shutdown(timeout=10)
+    assert nanospan.stats()["sent"] == len(all_facts) + 1
+    assert_same_spans(lasting_collector.requests(), _requests_in(made))
+
+
+@needs_otlp_exporter
+def test_the_spans_of_the_demos_shop_arrive_whole(collector, tmp_path):
+    said = checked_python(
+        """
+import asyncio, json, sys
+from pathlib import Path
+import nanospan
+sys.path.insert(0, sys.argv[1])
+from demo import serve_and_load
+made, endpoint = sys.argv[2:]
+nanospan.configure(
+    service_name="shop",
+    exporter=[nanospan.FileExporter(made), nanospan.OtlpExporter(endpoint=endpoint)],
+    sampling_rate=0.8,
+)
+asyncio.run(serve_and_load(Path(made).with_name("shop.db"), 40))
+assert nanospan.shutdown(timeout=10)
+print(json.dumps(nanospan.stats()))
+""",
+        EXAMPLES,
+        tmp_path / "made.jsonl",
+        collector.endpoint,
+    )
+    stats = json.loads(said)
+    made = _requests_in(tmp_path / "made.jsonl")
+    assert (
+        stats["sent"]
+        == stats["finished"]
+        == sum(len(list(request_spans(request))) for request in made)
+        > 40
+    )
+    assert_same_spans(collector.requests(), made)

@@ -7,10 +7,16 @@ from contextlib import closing
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as SpanStatus
 
+import nanospan
+from nanospan import tracing
+from nanospan.testing.strategies import finished_spans
 from support.by_hand import Poster, attribute, good_request, good_span, post
+from support.pending import needs_otlp_exporter
 from support.plain import google_spans
 from support.receiver import running_receiver
 from support.reply import (
@@ -352,3 +358,17 @@ def test_a_receiver_ends_while_clients_still_wait():
                 poster.connection.getresponse()
             with pytest.raises(ConnectionRefusedError):
                 post(receiver.endpoint, b"")
+
+
+@needs_otlp_exporter
+@settings(max_examples=max(10, settings.default.max_examples // 5))
+@given(st.lists(finished_spans(), min_size=1, max_size=5), st.sampled_from(["none", "gzip"]))
+def test_generated_spans_leave_nothing_to_complain_of(all_facts, compression):
+    with running_receiver() as receiver:
+        otlp = nanospan.OtlpExporter(endpoint=receiver.endpoint, compression=compression)
+        nanospan.configure(service_name="shop", exporter=otlp)
+        with tracing.start_as_current_span("root"):
+            for facts in all_facts:
+                facts.record(tracing)
+        assert nanospan.shutdown(timeout=10)
+        assert len(receiver.spans()) == len(all_facts) + 1
