@@ -29,6 +29,8 @@ use worker::Worker;
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Arc<Settings>,
+    /// The `Resource` message of this process.
+    resource: Vec<u8>,
     epoch: u32,
     ids: Ids,
     store: Store,
@@ -68,6 +70,7 @@ impl Pipeline {
             .map(Exporter::open)
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Arc::new(Self {
+            resource: settings.resource.message(),
             epoch: sys::epoch(),
             ids: ids.map_or_else(Ids::random, Ids::scripted),
             store: Store::new(settings.queue.max_live_spans),
@@ -82,7 +85,8 @@ impl Pipeline {
         }))
     }
 
-    /// The same pipeline for a forked child: new pool, queue, ids and worker, nothing shared.
+    /// The same pipeline for a forked child: new pool, queue, ids and worker, nothing shared;
+    /// what the resource says of the process is said of the child.
     pub fn reborn(&self) -> Result<Arc<Self>, OpenError> {
         Self::new(Config {
             settings: Arc::clone(&self.settings),
@@ -167,7 +171,7 @@ impl Pipeline {
 
     /// The attributes that all its spans share, as a `Resource` message.
     pub fn resource(&self) -> &[u8] {
-        self.settings.resource.as_bytes()
+        &self.resource
     }
 
     /// What it counts.
@@ -209,8 +213,10 @@ impl Pipeline {
         self.settings.late_sampling
     }
 
+    /// Never more than may wait: such a batch would never be full.
     pub(crate) fn max_batch_size(&self) -> usize {
-        self.settings.queue.max_batch_size
+        let queue = &self.settings.queue;
+        queue.max_batch_size.min(queue.max_entries)
     }
 
     pub(crate) fn max_coalescing_delay(&self) -> Duration {
