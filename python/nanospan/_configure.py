@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from nanospan import _core
+from nanospan._core import _configure as build  # pyright: ignore[reportPrivateUsage] # for us alone
 
 TYPE_CHECKING = False  # typing has the same, and takes milliseconds to import
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def configure(
         from nanospan._exporter import exporters
 
         exporter = exporters(environ)
-    _core._configure(
+    build(
         service_name=service_name,
         resource=resource,
         detected={**_resource.detect(), **_environment.resource(environ)},

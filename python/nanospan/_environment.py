@@ -65,7 +65,8 @@ def sampling(environ: Environ) -> tuple[float | None, _Sampler | None]:
 
 def _rate(environ: Environ) -> float:
     options: Options = {"rate": ("1.0", {"OTEL_TRACES_SAMPLER_ARG": _number})}
-    return read(environ, TraceIdRatio, options).get("rate", 1.0)
+    rate: float = read(environ, TraceIdRatio, options).get("rate", 1.0)
+    return rate
 
 
 def limits(environ: Environ) -> SpanLimits:
@@ -105,8 +106,9 @@ def read(environ: Environ, make: Callable[..., object], options: Options) -> dic
     """Return the options that variables say something about which `make` takes."""
     taken: dict[str, Any] = {}
     ignored: dict[str, tuple[str, ValueError, str]] = {}
-    for name, (used, variables) in options.items():
+    for name, (default, variables) in options.items():
         refused: dict[str, tuple[str, ValueError]] = {}
+        used = default
         for variable, read_text in variables.items():
             text = text_of(environ, variable)
             if not text:
@@ -117,12 +119,11 @@ def read(environ: Environ, make: Callable[..., object], options: Options) -> dic
             except ValueError as error:
                 refused[variable] = text, error
             else:
-                taken[name] = value
-                used = text
+                taken[name], used = value, text
                 break
         ignored.update({variable: (*why, used) for variable, why in refused.items()})
-    for variable, (text, error, used) in ignored.items():
-        ignore(variable, text, error, used)
+    for variable, (text, reason, used) in ignored.items():
+        ignore(variable, text, reason, used)
     return taken
 
 
