@@ -238,7 +238,8 @@ _STATS = {
     *("queued_bytes", "queue_high_water", "worker", "last_error"),
 }
 _REASONS = {
-    *("queue_full", "unsampled", "late_undecided", "export_failed", "shutdown", "live_limit"),
+    *("queue_full", "unsampled", "late_undecided", "export_failed", "rejected", "shutdown"),
+    "live_limit",
 }
 
 

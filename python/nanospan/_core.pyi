@@ -450,6 +450,28 @@ class QueueConfig:
     ) -> QueueConfig: ...
 
 @final
+class OtlpExporter:
+    """Sends each export to a collector: OTLP in protobuf over HTTP.
+
+    `endpoint` is an `http://` or `https://` URL; one without a path gets `/v1/traces`, any other
+    path is used as it is; None is `http://localhost:4318`. `headers` are sent with every request.
+    One request may take `timeout` seconds. `compression` is "gzip" or "none"; None compresses for
+    all hosts but this machine. Certificates are checked against the system's roots, or those of
+    `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+
+    What a collector cannot take now is tried again for a minute, then dropped and counted. Raises
+    `TypeError` or `ValueError` naming the argument.
+    """
+    def __new__(
+        cls,
+        endpoint: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        compression: Literal["gzip", "none"] | None = None,
+    ) -> OtlpExporter: ...
+
+@final
 class FileExporter:
     """Appends each export to a file as a line of OTLP/JSON.
 
@@ -476,7 +498,7 @@ class MemoryExporter:
     def clear(self) -> None:
         """Forgets the spans exported so far."""
 
-_Exporter: TypeAlias = FileExporter | ConsoleExporter | MemoryExporter
+_Exporter: TypeAlias = OtlpExporter | FileExporter | ConsoleExporter | MemoryExporter
 
 class _Stats(TypedDict):
     started: int  # spans started, whatever was decided of them

@@ -3,6 +3,7 @@
 
 mod config;
 mod open;
+mod sender;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +24,7 @@ use crate::sampler::{Ratio, Sampler};
 use crate::store::Store;
 use crate::sys;
 use open::OpenTraces;
-use worker::Worker;
+use worker::{Drain, Worker};
 
 /// One configuration at work.
 #[derive(Debug)]
@@ -42,6 +43,10 @@ pub struct Pipeline {
     retired: AtomicBool,
     closed: AtomicBool,
 }
+
+/// A flush that was ordered.
+#[derive(Clone, Copy, Debug)]
+pub struct Flush(Drain);
 
 /// The pipeline that new spans go to.
 static CURRENT: RwLock<Option<Arc<Pipeline>>> = RwLock::new(None);
@@ -98,13 +103,24 @@ impl Pipeline {
     /// within `timeout`.
     pub fn flush(self: &Arc<Self>, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
+        self.worker.wait_for(self.order_flush().0, deadline)
+    }
+
+    /// Hands over what has finished and lets it be sent. [`Self::flushed`] says what became of it.
+    pub fn order_flush(self: &Arc<Self>) -> Flush {
         self.hand_over_open_traces();
-        self.worker.drain(self, deadline)
+        Flush(self.worker.order(self, false))
+    }
+
+    /// True if all that was flushed was taken, None as long as that is open.
+    pub fn flushed(&self, flush: Flush) -> Option<bool> {
+        self.worker.outcome(flush.0)
     }
 
     /// Waits until what was handed over before was sent. Open traces keep what they have.
     pub fn drain(self: &Arc<Self>, timeout: Duration) -> bool {
-        self.worker.drain(self, Instant::now() + timeout)
+        let drain = self.worker.order(self, false);
+        self.worker.wait_for(drain, Instant::now() + timeout)
     }
 
     /// Ends the pipeline: what has finished is sent, what is still open is abandoned, the worker
@@ -118,7 +134,7 @@ impl Pipeline {
         // them. Now every span has given its record back, and so every finished one is in a chunk.
         self.hand_over_open_traces();
         let sent = self.worker.stop(self, deadline);
-        // After the deadline the worker may still hold a batch; what is in the ring is lost.
+        // What is in the ring after the deadline is lost.
         self.drop_queued();
         sent
     }

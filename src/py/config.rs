@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use super::argument::{self, Given};
 use super::clock::{PyManualClock, PyScriptedIds};
 use super::error::{cannot_open, misuse, wrong_type};
-use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
+use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
 use super::lifecycle;
 use super::sampler;
 use super::value::{Change, Reader, text};
@@ -323,12 +323,14 @@ fn sampler_of(
 
 fn exporters_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Exporter>> {
     const ALLOWED: &str =
-        "a FileExporter, a ConsoleExporter, a MemoryExporter or a sequence of them";
+        "an OtlpExporter, FileExporter, ConsoleExporter, MemoryExporter or a sequence of them";
     let Some(came) = came else {
         return Ok(Vec::new());
     };
     let one = |came: &Bound<'_, PyAny>| {
-        if let Ok(file) = came.cast::<PyFileExporter>() {
+        if let Ok(otlp) = came.cast::<PyOtlpExporter>() {
+            Ok(Exporter::Http(otlp.get().config()))
+        } else if let Ok(file) = came.cast::<PyFileExporter>() {
             // A forked child opens it again, and may have another working directory.
             let path = file.get().path();
             Ok(Exporter::File(

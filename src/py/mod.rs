@@ -46,7 +46,7 @@ mod _core {
     #[pymodule_export]
     use error::ReleasedSpanError;
     #[pymodule_export]
-    use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
+    use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
     #[pymodule_export]
     use sampler::{PyAlwaysOff, PyAlwaysOn, PyParentBased, PyTraceIdRatio};
     #[pymodule_export]
