@@ -373,7 +373,7 @@ def test_the_general_variable_is_used_where_the_spans_own_cannot_be(caplog):
     )
     (warning,) = _warnings(caplog)
     assert warning.startswith("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT='x' is ignored: ")
-    assert warning.endswith("; 9 is used")
+    assert warning.endswith("; OTEL_ATTRIBUTE_COUNT_LIMIT='9' is used")
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def read(environ: Environ, make: Callable[..., object], options: Options) -> dic
             except ValueError as error:
                 refused[variable] = text, error
             else:
-                taken[name], used = value, text
+                taken[name], used = value, _shown(variable, text)
                 break
         ignored.update({variable: (*why, used) for variable, why in refused.items()})
     for variable, (text, reason, used) in ignored.items():
@@ -129,9 +129,12 @@ def read(environ: Environ, make: Callable[..., object], options: Options) -> dic
 
 def ignore(variable: str, text: str, why: object, used: str) -> None:
     """Say in the log that what a variable says is not used, and what is used."""
+    warn(f"{_shown(variable, text)} is ignored: {why}; {used} is used")
+
+
+def _shown(variable: str, text: str) -> str:
     # Headers hold keys, and URLs may hold passwords.
-    came = "" if variable.endswith(("_HEADERS", "_ENDPOINT")) else f"={text!r}"
-    warn(f"{variable}{came} is ignored: {why}; {used} is used")
+    return variable if variable.endswith(("_HEADERS", "_ENDPOINT")) else f"{variable}={text!r}"
 
 
 def warn(text: str) -> None:

@@ -47,8 +47,9 @@ def _headers(environ: Environ) -> dict[str, str]:
     for name, value in pairs(environ, variable):
         try:
             OtlpExporter(headers={name: value})
-        except ValueError as error:
-            ignore(variable, name, error, "the rest")
+        except ValueError:
+            # The error names the header, but a key without a name looks like one.
+            ignore(variable, name, "HTTP or nanospan does not allow a header in it", "the rest")
         else:
             headers[name] = value
     return headers
