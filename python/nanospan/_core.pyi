@@ -526,31 +526,6 @@ class _Stats(TypedDict):
     worker: Literal["not_started", "running", "stopped"]
     last_error: str | None
 
-def configure(
-    *,
-    service_name: str | None = None,
-    resource: _Attributes | None = None,
-    exporter: _Exporter | Sequence[_Exporter] | None = None,
-    sampling_rate: float | None = None,
-    sampler: _Sampler | None = None,
-    limits: SpanLimits | None = None,
-    queue: QueueConfig | None = None,
-    late_sampling: bool = False,
-) -> None:
-    """Builds the pipeline that all tracers use from now on, those taken before included.
-
-    `service_name` becomes the resource attribute `service.name`, beside the attributes of
-    `resource`. `exporter` is one of `OtlpExporter()`, `FileExporter(path)`, `ConsoleExporter()` and
-    `MemoryExporter()`, or a sequence of them; None is `OtlpExporter()`. `sampling_rate` is a number
-    from 0 to 1: 0.1 samples 1 of every 10 requests; or a `sampler` is asked for every span; with
-    neither every request is sampled. With `late_sampling` also what the sampler drops is recorded
-    until its local trace ends, so that `set_should_sample` can bring it back.
-
-    A second call builds a new pipeline and ends the old one, which sends what it has within two
-    seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
-    naming the argument, and `OSError` for a file that cannot be written; then nothing has changed.
-    """
-
 @final
 class ManualClock:
     """A clock that only moves by hand."""
@@ -570,6 +545,7 @@ def _configure(
     *,
     service_name: str | None = None,
     resource: _Attributes | None = None,
+    detected: _Attributes | None = None,
     exporter: _Exporter | Sequence[_Exporter] | None = None,
     sampling_rate: float | None = None,
     sampler: _Sampler | None = None,

@@ -31,6 +31,8 @@ use worker::{Drain, Worker};
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Arc<Settings>,
+    /// The `Resource` message of this process.
+    resource: Vec<u8>,
     epoch: u32,
     ids: Ids,
     store: Store,
@@ -91,6 +93,7 @@ impl Pipeline {
             .map(Exporter::open)
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Arc::new(Self {
+            resource: settings.resource.message(),
             epoch: sys::epoch(),
             ids: ids.map_or_else(Ids::random, Ids::scripted),
             store: Store::new(settings.queue.max_live_spans),
@@ -106,7 +109,8 @@ impl Pipeline {
         }))
     }
 
-    /// The same pipeline for a forked child: new pool, queue, ids and worker, nothing shared.
+    /// The same pipeline for a forked child: new pool, queue, ids and worker, nothing shared;
+    /// what the resource says of the process is said of the child.
     pub fn reborn(&self) -> Result<Arc<Self>, OpenError> {
         Self::new(Config {
             settings: Arc::clone(&self.settings),
@@ -203,7 +207,7 @@ impl Pipeline {
 
     /// The attributes that all its spans share, as a `Resource` message.
     pub fn resource(&self) -> &[u8] {
-        self.settings.resource.as_bytes()
+        &self.resource
     }
 
     /// What it counts.
@@ -245,8 +249,10 @@ impl Pipeline {
         self.settings.late_sampling
     }
 
+    /// Never more than may wait: such a batch would never be full.
     pub(crate) fn max_batch_size(&self) -> usize {
-        self.settings.queue.max_batch_size
+        let queue = &self.settings.queue;
+        queue.max_batch_size.min(queue.max_entries)
     }
 
     pub(crate) fn max_coalescing_delay(&self) -> Duration {

@@ -43,7 +43,7 @@ mod _core {
     #[pymodule_export]
     use clock::{PyManualClock, PyScriptedIds};
     #[pymodule_export]
-    use config::{PyQueueConfig, PySpanLimits, configure, configure_for_tests, shutdown, stats};
+    use config::{PyQueueConfig, PySpanLimits, configure, shutdown, stats};
     #[pymodule_export]
     use context::PySpanContext;
     #[pymodule_export]
