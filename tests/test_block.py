@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import inspect
+import types
 
 import pytest
 
@@ -310,6 +311,20 @@ def test_a_coroutine_that_is_never_awaited_starts_nothing(recording):
 
     load().close()
     assert nanospan.stats()["started"] == 0
+
+
+def test_what_types_coroutine_made_awaitable_can_still_be_awaited(recording):
+    @tracing.start_as_current_span("pause")
+    @types.coroutine
+    def pause():
+        assert tracing.active_span().name == "pause"
+        yield
+
+    async def main():
+        await pause()
+
+    asyncio.run(main())
+    assert recording.names() == ["pause"]
 
 
 def test_an_exception_out_of_a_coroutine_is_recorded_and_goes_on(recording):

@@ -3,6 +3,8 @@
 
 mod config;
 mod open;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};

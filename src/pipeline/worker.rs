@@ -94,6 +94,13 @@ impl Worker {
         }
     }
 
+    /// Another way out before all others, while the thread has not started.
+    #[cfg(test)]
+    pub(super) fn put_first(&self, out: Out) {
+        let mut orders = self.orders();
+        orders.outs.as_mut().expect("not started").insert(0, out);
+    }
+
     /// Lets the thread look whether it is needed any more.
     pub(super) fn look(&self) {
         if self.started.load(Ordering::Acquire) {
