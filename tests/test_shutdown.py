@@ -8,7 +8,7 @@ import time
 import pytest
 
 import nanospan
-from nanospan import ROOT, MemoryExporter, QueueConfig, tracing
+from nanospan import ROOT, QueueConfig, tracing
 from support.process import run_python
 from support.recording import recording as new_recording
 
@@ -49,37 +49,39 @@ def test_of_spans_that_race_with_the_shutdown_each_is_sent_or_counted_as_dropped
         assert (stats["queued_spans"], stats["queued_bytes"]) == (0, 0)
 
 
-def test_a_shutdown_in_which_everything_was_sent_says_so():
-    for _ in range(2_000):
-        nanospan.configure(exporter=MemoryExporter())
-        tracing.start_span("x").finish()
-        assert nanospan.shutdown(10)
-
-
-# Each makes Python code run below a frame of ours, where the thread waits for the interpreter.
+# Each runs Python code below a frame of ours, where the thread has to wait for the interpreter.
 _BELOW = {
     "the text of a value": 'span.set_attribute("k", Slow())',
     "the text of an exception": "raise Slow",
-    "a processor": 'tracing.start_span("child").finish(); tracing.process_spans(lambda span: str(Slow()))',
+    "a processor": "child.finish(); tracing.process_spans(lambda span: str(Slow()))",
 }
 
 
 @pytest.mark.parametrize("body", _BELOW.values(), ids=_BELOW)
 def test_a_program_ends_well_while_its_daemon_threads_are_inside_of_ours(body):
+    # Finalizing takes a while, so that the threads wake up in the middle of it.
     code = f"""
-        import threading, time
+        import sys, threading, time, types
         import nanospan
         from nanospan import tracing
 
         class Slow(Exception):
             def __str__(self):
-                time.sleep(0.002)
+                time.sleep(0.015)
                 return "slow"
+
+        class SlowEnd:
+            def __del__(self, sleep=time.sleep):
+                sleep(0.1)
+
+        sys.modules["late"] = types.ModuleType("late")
+        sys.modules["late"].end = SlowEnd()
 
         def work():
             while True:
                 try:
                     with tracing.start_as_current_span("x") as span:
+                        child = tracing.start_span("child")
                         {body}
                 except Slow:
                     pass
@@ -89,5 +91,6 @@ def test_a_program_ends_well_while_its_daemon_threads_are_inside_of_ours(body):
             threading.Thread(target=work, daemon=True).start()
         time.sleep(0.1)
     """
-    completed = run_python(code)
-    assert completed.returncode == 0, completed.stderr
+    for _ in range(3):
+        completed = run_python(code)
+        assert completed.returncode == 0, completed.stderr

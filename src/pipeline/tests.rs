@@ -6,9 +6,12 @@ use std::thread;
 use super::*;
 use crate::chunk::{ChunkSlot, InstrumentationScope};
 use crate::clock::Clock;
+use crate::context::SpanKind;
 use crate::export::WayOut;
 use crate::export::memory::Memory;
 use crate::resource::Resource;
+use crate::span::Span;
+use crate::tracer::{Parent, SpanOptions, Tracer};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -42,6 +45,17 @@ fn finish_a_span(pipeline: &Arc<Pipeline>) {
     pipeline.enqueue(slot.take().expect("a span was added"));
 }
 
+fn start(tracer: &Arc<Tracer>, pipeline: &Arc<Pipeline>, parent: Parent<'_>) -> Span {
+    let options = SpanOptions {
+        name: Some("x"),
+        kind: SpanKind::Internal,
+        start_time_ns: None,
+        should_sample: None,
+        parent,
+    };
+    tracer.start(pipeline, &options)
+}
+
 #[test]
 fn a_chunk_that_comes_after_the_worker_has_gone_is_counted_and_leaves_the_account() {
     for started in [true, false] {
@@ -53,6 +67,45 @@ fn a_chunk_that_comes_after_the_worker_has_gone_is_counted_and_leaves_the_accoun
         finish_a_span(&pipeline);
         assert_eq!(pipeline.counters.dropped.get(Reason::Shutdown), 1);
         assert_eq!((pipeline.queue.spans(), pipeline.queue.bytes()), (0, 0));
+    }
+}
+
+#[test]
+fn a_shutdown_beside_a_busy_worker_leaves_nothing_and_says_that_all_was_sent() {
+    for _ in 0..2_000 {
+        let pipeline = pipeline(&Memory::default());
+        finish_a_span(&pipeline);
+        pipeline.worker.look();
+        assert!(pipeline.shutdown(TIMEOUT));
+        assert_eq!((pipeline.queue.spans(), pipeline.queue.bytes()), (0, 0));
+    }
+}
+
+#[test]
+fn of_spans_that_finish_beside_a_shutdown_none_stays_in_the_account() {
+    let tracer = Arc::new(Tracer::new("test", "default", None, None));
+    for _ in 0..500 {
+        let pipeline = pipeline(&Memory::default());
+        let root = start(&tracer, &pipeline, Parent::Root);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !pipeline.is_closed() {
+                        let child = start(&tracer, &pipeline, Parent::Span(&root));
+                        child.finish(None).unwrap();
+                    }
+                });
+            }
+            thread::yield_now();
+            pipeline.shutdown(TIMEOUT);
+        });
+        assert_eq!((pipeline.queue.spans(), pipeline.queue.bytes()), (0, 0));
+        let counters = &pipeline.counters;
+        let dropped: u64 = Reason::ALL
+            .map(|reason| counters.dropped.get(reason))
+            .iter()
+            .sum();
+        assert_eq!(counters.sent.get() + dropped, counters.finished.get());
     }
 }
 
