@@ -3,8 +3,6 @@
 
 mod config;
 mod open;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};

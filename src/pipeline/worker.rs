@@ -1,6 +1,9 @@
 //! The thread that sends. It never attaches to the interpreter, and nothing it touches holds a
 //! Python object.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -92,13 +95,6 @@ impl Worker {
             self.orders().outs = None;
             sent
         }
-    }
-
-    /// Another way out before all others, while the thread has not started.
-    #[cfg(test)]
-    pub(super) fn put_first(&self, out: Out) {
-        let mut orders = self.orders();
-        orders.outs.as_mut().expect("not started").insert(0, out);
     }
 
     /// Lets the thread look whether it is needed any more.

@@ -1,15 +1,19 @@
 //! What happens to chunks, flushes and ways out when a worker has gone or a way out breaks.
 
 use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use super::super::{Config, Exporter, QueueConfig, Settings};
 use super::*;
 use crate::chunk::{ChunkSlot, InstrumentationScope};
 use crate::clock::Clock;
 use crate::context::SpanKind;
 use crate::export::WayOut;
 use crate::export::memory::Memory;
+use crate::limits::SpanLimits;
 use crate::resource::Resource;
+use crate::sampler::Sampler;
 use crate::span::Span;
 use crate::tracer::{Parent, SpanOptions, Tracer};
 
@@ -71,17 +75,6 @@ fn a_chunk_that_comes_after_the_worker_has_gone_is_counted_and_leaves_the_accoun
 }
 
 #[test]
-fn a_shutdown_beside_a_busy_worker_leaves_nothing_and_says_that_all_was_sent() {
-    for _ in 0..2_000 {
-        let pipeline = pipeline(&Memory::default());
-        finish_a_span(&pipeline);
-        pipeline.worker.look();
-        assert!(pipeline.shutdown(TIMEOUT));
-        assert_eq!((pipeline.queue.spans(), pipeline.queue.bytes()), (0, 0));
-    }
-}
-
-#[test]
 fn of_spans_that_finish_beside_a_shutdown_none_stays_in_the_account() {
     let tracer = Arc::new(Tracer::new("test", "default", None, None));
     for _ in 0..500 {
@@ -115,31 +108,48 @@ fn a_flush_after_the_last_span_of_a_replaced_pipeline_says_that_all_was_sent() {
     let pipeline = pipeline(&memory);
     finish_a_span(&pipeline);
     pipeline.retire(TIMEOUT);
-    let deadline = Instant::now() + TIMEOUT;
-    while pipeline.worker_state() != "stopped" {
-        assert!(Instant::now() < deadline, "the worker goes on");
-        thread::sleep(Duration::from_millis(1));
-    }
+    wait_until(|| pipeline.worker_state() == "stopped");
     assert!(pipeline.flush(TIMEOUT));
     assert_eq!(memory.batches().len(), 1);
 }
 
 #[test]
-fn a_way_out_that_panics_is_a_failure_of_its_own_and_the_others_go_on() {
-    struct Broken;
-    impl WayOut for Broken {
-        fn send(&mut self, _bytes: &[u8]) -> io::Result<()> {
-            panic!("a defect, made for this test");
-        }
+fn a_flush_asked_for_while_the_worker_sends_its_last_says_that_all_was_sent() {
+    let pipeline = pipeline(&Memory::default());
+    let (begun, has_begun) = channel();
+    let (release, released) = channel();
+    put_first(&pipeline, Slow { begun, released });
+    finish_a_span(&pipeline);
+    thread::scope(|scope| {
+        let shutdown = scope.spawn(|| pipeline.shutdown(TIMEOUT));
+        has_begun.recv_timeout(TIMEOUT).expect("it is sending");
+        let flush = scope.spawn(|| pipeline.flush(TIMEOUT));
+        wait_until(|| pipeline.worker.orders().drains_wanted == 2);
+        release.send(()).expect("somebody waits");
+        assert!(shutdown.join().unwrap());
+        assert!(flush.join().unwrap());
+    });
+}
+
+/// A way out that takes as long as the test wants.
+struct Slow {
+    begun: Sender<()>,
+    released: Receiver<()>,
+}
+
+impl WayOut for Slow {
+    fn send(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        self.begun.send(()).expect("the test waits");
+        self.released.recv_timeout(TIMEOUT).expect("it is released");
+        Ok(())
     }
+}
+
+#[test]
+fn a_way_out_that_panics_is_a_failure_of_its_own_and_the_others_go_on() {
     let memory = Memory::default();
     let pipeline = pipeline(&memory);
-    let broken = config::Out {
-        name: "broken".to_owned(),
-        bytes: |request| request,
-        way: Box::new(Broken),
-    };
-    pipeline.worker.put_first(broken);
+    put_first(&pipeline, Broken);
     for sent in 1..=3 {
         finish_a_span(&pipeline);
         assert!(!pipeline.flush(TIMEOUT));
@@ -148,5 +158,31 @@ fn a_way_out_that_panics_is_a_failure_of_its_own_and_the_others_go_on() {
     }
     assert_eq!(pipeline.counters.dropped.get(Reason::ExportFailed), 3);
     let error = pipeline.last_error().unwrap_or_default();
-    assert!(error.starts_with("broken: "), "{error}");
+    assert!(error.starts_with("test: "), "{error}");
+}
+
+struct Broken;
+
+impl WayOut for Broken {
+    fn send(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        panic!("a defect, made for this test");
+    }
+}
+
+fn put_first(pipeline: &Pipeline, way: impl WayOut + 'static) {
+    let mut orders = pipeline.worker.orders();
+    let out = Out {
+        name: "test".to_owned(),
+        bytes: |request| request,
+        way: Box::new(way),
+    };
+    orders.outs.as_mut().expect("not started").insert(0, out);
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + TIMEOUT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it did not happen in time");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
