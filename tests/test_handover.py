@@ -63,6 +63,16 @@ def test_many_abandoned_spans_make_one_warning_and_are_all_counted(patient, capl
     assert len(caplog.records) == 1
 
 
+def test_abandoned_spans_are_named_each_name_once(patient, caplog):
+    for name in ["GET /cart", "SELECT", "GET /cart"]:
+        tracing.start_span(name)
+    nanospan.flush()
+    cart, select = sorted(record.getMessage() for record in caplog.records)
+    assert '"GET /cart"' in cart
+    assert "2 times" in cart
+    assert '"SELECT"' in select
+
+
 def test_the_children_of_a_released_root_go_on(patient):
     root = tracing.start_span("root")
     tracing.start_span("child", parent=root).finish()
