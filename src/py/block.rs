@@ -137,6 +137,14 @@ impl PyBlock {
         Self::new(self.tracer.clone_ref(py), self.arguments.clone_ref(py))
     }
 
+    /// The same for a generator that is called now and runs later: the parent is the span that is
+    /// active now, if one is.
+    #[pyo3(name = "_called")]
+    fn called(&self, py: Python<'_>) -> PyResult<Self> {
+        let arguments = self.arguments.called(py, self.tracer.get())?;
+        Ok(Self::new(self.tracer.clone_ref(py), arguments))
+    }
+
     /// Starts the span. It is not active yet.
     #[pyo3(name = "_start")]
     fn start(&self, py: Python<'_>) -> PyResult<Py<PySpan>> {

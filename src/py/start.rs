@@ -87,6 +87,17 @@ impl Arguments {
         }
     }
 
+    /// A copy with the active span as parent, if one is active and no other parent was given.
+    pub(crate) fn called(&self, py: Python<'_>, tracer: &PyTracer) -> PyResult<Self> {
+        let mut called = self.clone_ref(py);
+        if matches!(called.parent, ParentArgument::Active) {
+            if let Some(active) = tracer.active(py)? {
+                called.parent = ParentArgument::Span(active);
+            }
+        }
+        Ok(called)
+    }
+
     /// Starts the span. Everything that may run Python code, and raise, comes first.
     pub(crate) fn start(&self, py: Python<'_>, tracer: &PyTracer) -> PyResult<Py<PySpan>> {
         let Some(pipeline) = PyTracer::pipeline() else {

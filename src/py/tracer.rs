@@ -80,7 +80,7 @@ impl PyTracer {
             .clone_ref(py))
     }
 
-    fn active(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
+    pub(crate) fn active(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
         if Self::pipeline().is_none() {
             return Ok(None);
         }
