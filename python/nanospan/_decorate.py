@@ -32,8 +32,10 @@ def decorate(block: _Block, function: Any) -> Any:
         if isinstance(function, method):
             return method(decorate(block, function.__func__))
     if not callable(function) or isinstance(function, type):
+        hint = "; decorate its methods" if isinstance(function, type) else ""
         raise TypeError(
-            f"function must be a function or a method, got {function!r} ({type(function).__name__})"
+            "function must be a function or a method,"
+            f" got {function!r} ({type(function).__name__}){hint}"
         )
     return functools.wraps(function)(_wrapper_for(function)(block, function))
 

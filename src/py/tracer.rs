@@ -10,6 +10,7 @@ use super::argument::{self, Given};
 use super::block::PyBlock;
 use super::data::{PySpanData, in_start_order, read};
 use super::error::{wrong_type, wrong_value};
+use super::hint;
 use super::lifecycle;
 use super::scope::{self, Scope};
 use super::span::{PySpan, change};
@@ -234,7 +235,7 @@ impl PyTracer {
         attributes: Option<&Bound<'_, PyAny>>,
         links: Given<'_>,
     ) -> PyResult<PyBlock> {
-        let name = argument::name("name", name)?;
+        let name = hint::block_name(name)?;
         let arguments = Arguments::check(
             Some(name),
             kind.as_ref(),
