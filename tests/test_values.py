@@ -18,6 +18,7 @@ from nanospan.testing.strategies import (
     recursive_values,
 )
 from support.plain import exact, json_spans
+from support.process import checked_python
 from support.recording import recording as new_recording
 
 pytest_plugins = ("support.plugin",)
@@ -404,3 +405,31 @@ def test_huge_texts_and_bytes_are_kept_whole(recording):
     text, data = "ä" * 1_000_000, b"\x00" * 1_000_000
     tracing.start_span("x", attributes={"text": text, "data": data}).finish()
     assert recording.one("x").attributes == {"text": text, "data": data}
+
+
+def test_keys_and_event_names_may_be_empty(recording):
+    span = tracing.start_span("x", attributes={"": 1})
+    span.add_event("", {"": 2})
+    span.finish()
+    read = recording.one("x")
+    assert read.attributes == {"": 1}
+    assert [(event.name, event.attributes) for event in read.events] == [("", {"": 2})]
+
+
+def test_what_is_read_from_a_span_is_a_copy(recording):
+    span = tracing.start_span("x", attributes={"k": [1]})
+    span.attributes["other"] = 2
+    assert span.attributes == {"k": (1,)}
+    span.finish()
+
+
+def test_without_hypothesis_the_strategies_say_what_they_need():
+    code = """
+        import sys
+        sys.modules["hypothesis"] = None
+        try:
+            import nanospan.testing.strategies
+        except ModuleNotFoundError as error:
+            print(error)
+    """
+    assert "pip install hypothesis" in checked_python(code)
