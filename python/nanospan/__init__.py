@@ -1,4 +1,4 @@
-"""OpenTelemetry tracing whose spans cost next to nothing.
+"""OpenTelemetry tracing for Python, recorded in Rust.
 
 `configure(...)` builds the pipeline, `tracing` is the global tracer, and until `configure` is
 called every tracer is a no-op.
