@@ -583,7 +583,7 @@ def _view(
     text: bytes,
     *,
     width: int,
-    colour: bool,
+    colour: bool | None,
     ascii: bool,
     attributes: bool,
     trace: str | None,

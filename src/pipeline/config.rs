@@ -91,7 +91,7 @@ pub enum Exporter {
 /// A way out and the function that makes its bytes from a request.
 pub(super) struct Out {
     pub(super) name: String,
-    pub(super) bytes: fn(Vec<u8>) -> Vec<u8>,
+    pub(super) bytes: Box<dyn Fn(Vec<u8>) -> Vec<u8> + Send>,
     pub(super) way: Box<dyn WayOut>,
 }
 
@@ -109,22 +109,30 @@ impl Exporter {
         Ok(match self {
             Self::File(path) => Out {
                 name: format!("file {}", path.display()),
-                bytes: |request| json::write(&decode(&request)).into_bytes(),
+                bytes: Box::new(|request| json::write(&decode(&request)).into_bytes()),
                 way: Box::new(FileOut::open(path).map_err(|error| OpenError {
                     path: path.clone(),
                     error,
                 })?),
             },
-            Self::Console => Out {
-                name: "console".to_owned(),
-                bytes: |request| {
-                    view::draw(&[decode(&request)], &view::Options::default()).into_bytes()
-                },
-                way: Box::new(ConsoleOut),
-            },
+            Self::Console => {
+                let colours = view::Colours::from_environment();
+                let draw = move |request: Vec<u8>| {
+                    let options = view::Options {
+                        colour: colours.on(&io::stderr()),
+                        ..view::Options::default()
+                    };
+                    view::draw(&[decode(&request)], &options).into_bytes()
+                };
+                Out {
+                    name: "console".to_owned(),
+                    bytes: Box::new(draw),
+                    way: Box::new(ConsoleOut),
+                }
+            }
             Self::Memory(memory) => Out {
                 name: "memory".to_owned(),
-                bytes: |request| request,
+                bytes: Box::new(|request| request),
                 way: Box::new(memory.clone()),
             },
         })

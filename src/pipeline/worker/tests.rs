@@ -173,7 +173,7 @@ fn put_first(pipeline: &Pipeline, way: impl WayOut + 'static) {
     let mut orders = pipeline.worker.orders();
     let out = Out {
         name: "test".to_owned(),
-        bytes: |request| request,
+        bytes: Box::new(|request| request),
         way: Box::new(way),
     };
     orders.outs.as_mut().expect("not started").insert(0, out);
