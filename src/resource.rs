@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use crate::attribute::Attributes;
-use crate::id::Ids;
+use crate::id::random_bytes;
 use crate::sys;
 use crate::value::Value;
 
@@ -93,7 +93,7 @@ fn instance_id() -> String {
 }
 
 fn random_uuid() -> String {
-    let mut bytes = *Ids::random().trace_id().as_bytes();
+    let mut bytes = random_bytes();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let number = u128::from_be_bytes(bytes);

@@ -307,3 +307,36 @@ def test_a_file_exporter_may_be_configured_again_with_the_same_path(tmp_path):
     text = path.read_text()
     assert '"a"' in text
     assert '"b"' in text
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        nanospan.AlwaysOn(),
+        nanospan.AlwaysOff(),
+        nanospan.TraceIdRatio(0.1),
+        nanospan.TraceIdRatio(1e-9),
+        nanospan.ParentBased(nanospan.ParentBased(nanospan.TraceIdRatio(1))),
+        nanospan.QueueConfig(),
+        nanospan.QueueConfig(max_batch_size=1, max_coalescing_delay=1e-9, max_live_spans=7),
+        nanospan.SpanLimits(),
+        nanospan.SpanLimits(attribute_value_length=0, attribute_per_link_count=3),
+    ],
+    ids=repr,
+)
+def test_a_setting_shows_the_call_that_makes_it(thing):
+    assert eval(repr(thing), vars(nanospan)) == thing
+
+
+@pytest.mark.parametrize(
+    ("exporter", "shown"),
+    [
+        (nanospan.FileExporter("it's here.jsonl"), 'FileExporter("it\'s here.jsonl")'),
+        (nanospan.FileExporter(b"\xff"), "FileExporter('\\udcff')"),
+        (nanospan.ConsoleExporter(), "ConsoleExporter()"),
+        (nanospan.MemoryExporter(), "MemoryExporter()"),
+    ],
+    ids=repr,
+)
+def test_an_exporter_shows_the_call_that_makes_it(exporter, shown):
+    assert repr(exporter) == shown

@@ -1,4 +1,4 @@
-"""OpenTelemetry tracing whose spans cost next to nothing.
+"""OpenTelemetry tracing for Python, recorded in Rust.
 
 `configure(...)` builds the pipeline, `tracing` is the global tracer, and until `configure` is
 called every tracer is a no-op.
@@ -73,3 +73,24 @@ __all__ = [
     "stats",
     "tracing",
 ]
+
+
+TYPE_CHECKING = False  # typing's own takes milliseconds to import
+if not TYPE_CHECKING:  # to a type checker every name would be there
+
+    def __getattr__(name: str) -> object:
+        """Say what to use instead of a name that opentelemetry-api has."""
+        instead = {
+            "get_tracer": "use nanospan.tracing or nanospan.tracing.new(name)",
+            "get_current_span": "use nanospan.tracing.active_span()",
+            "use_span": "use nanospan.tracing.set_active_span(span)",
+            "get_tracer_provider": "use nanospan.tracing",
+            "set_tracer_provider": "use nanospan.configure(exporter=...)",
+            "TracerProvider": "use nanospan.configure(exporter=...)",
+        }.get(name)
+        text = f"module 'nanospan' has no attribute '{name}'"
+        raise AttributeError(f"{text}: {instead}" if instead else text)
+
+    def __dir__() -> list[str]:
+        """List the public names alone."""
+        return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -96,7 +96,7 @@ pub enum Exporter {
 /// A way out and the function that makes its bytes from a request.
 pub(super) struct Out {
     pub(super) name: String,
-    pub(super) bytes: fn(Bytes) -> Bytes,
+    pub(super) bytes: Box<dyn Fn(Bytes) -> Bytes + Send>,
     pub(super) way: Box<dyn WayOut>,
 }
 
@@ -114,25 +114,39 @@ impl Exporter {
         Ok(match self {
             Self::Http(config) => Out {
                 name: format!("OTLP {}", config.endpoint),
-                bytes: if config.gzip { gzip } else { |request| request },
+                bytes: if config.gzip {
+                    Box::new(gzip)
+                } else {
+                    Box::new(|request| request)
+                },
                 way: Box::new(HttpOut::new(config.clone())),
             },
             Self::File(path) => Out {
                 name: format!("file {}", path.display()),
-                bytes: |request| json::write(&decode(&request)).into(),
+                bytes: Box::new(|request| json::write(&decode(&request)).into()),
                 way: Box::new(FileOut::open(path).map_err(|error| OpenError {
                     path: path.clone(),
                     error,
                 })?),
             },
-            Self::Console => Out {
-                name: "console".to_owned(),
-                bytes: |request| view::draw(&[decode(&request)], &view::Options::default()).into(),
-                way: Box::new(ConsoleOut),
-            },
+            Self::Console => {
+                let colours = view::Colours::from_environment();
+                let draw = move |request: Bytes| {
+                    let options = view::Options {
+                        colour: colours.on(&io::stderr()),
+                        ..view::Options::default()
+                    };
+                    view::draw(&[decode(&request)], &options).into()
+                };
+                Out {
+                    name: "console".to_owned(),
+                    bytes: Box::new(draw),
+                    way: Box::new(ConsoleOut),
+                }
+            }
             Self::Memory(memory) => Out {
                 name: "memory".to_owned(),
-                bytes: |request| request,
+                bytes: Box::new(|request| request),
                 way: Box::new(memory.clone()),
             },
         })

@@ -293,7 +293,7 @@ impl Pipeline {
     /// Counts a span that nobody finished, and names it.
     pub(crate) fn abandon(&self, name: &str) {
         self.counters.abandoned.add(1);
-        self.notices.leave("abandoned", || {
+        self.notices.leave_named("abandoned", name, || {
             format!("span {name:?} was never finished, and is not exported")
         });
     }

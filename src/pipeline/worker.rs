@@ -1,6 +1,9 @@
 //! The thread that sends. It never attaches to the interpreter, and nothing it touches holds a
 //! Python object.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};

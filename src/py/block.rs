@@ -9,6 +9,7 @@ use pyo3::exceptions::{
 };
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
 use super::exception;
 use super::ffi::{Kind, Manager, Token, dropping, turn};
@@ -66,6 +67,11 @@ impl Block {
     #[inline]
     pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         KIND.get_or_try_init(py, || Kind::new(py))?.make(py, self)
+    }
+
+    /// The type of the object.
+    pub(crate) fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+        Ok(KIND.get_or_try_init(py, || Kind::new(py))?.class(py))
     }
 
     /// A block with the same arguments, not entered.
@@ -205,10 +211,15 @@ impl PyTemplate {
         self.0.fresh(py).into_object(py)
     }
 
-    /// The same for one call of a generator.
-    #[pyo3(name = "_fresh")]
-    fn fresh(&self, py: Python<'_>) -> Self {
-        Self(self.0.fresh(py))
+    /// The same for a generator that is called now and runs later: the parent is the span that is
+    /// active now, if one is.
+    #[pyo3(name = "_called")]
+    fn called(&self, py: Python<'_>) -> PyResult<Self> {
+        let Block {
+            tracer, arguments, ..
+        } = &self.0;
+        let arguments = arguments.called(py, tracer.get())?;
+        Ok(Self(Block::new(tracer.clone_ref(py), arguments)))
     }
 
     /// Starts the span. It is not active yet.

@@ -75,7 +75,18 @@ impl PySpanLimits {
     }
 
     fn __repr__(&self) -> String {
-        format!("{:?}", self.0)
+        let limits = &self.0;
+        let length = limits.attribute_value_length;
+        format!(
+            "SpanLimits(attribute_count={}, attribute_value_length={}, event_count={}, \
+             link_count={}, attribute_per_event_count={}, attribute_per_link_count={})",
+            limits.attribute_count,
+            length.map_or_else(|| "None".to_owned(), |length| length.to_string()),
+            limits.event_count,
+            limits.link_count,
+            limits.attribute_per_event_count,
+            limits.attribute_per_link_count,
+        )
     }
 }
 
@@ -140,7 +151,16 @@ impl PyQueueConfig {
     }
 
     fn __repr__(&self) -> String {
-        format!("{:?}", self.0)
+        let queue = &self.0;
+        format!(
+            "QueueConfig(max_batch_size={}, max_coalescing_delay={:?}, max_entries={}, \
+             max_bytes={}, max_live_spans={})",
+            queue.max_batch_size,
+            queue.max_coalescing_delay.as_secs_f64(),
+            queue.max_entries,
+            queue.max_bytes,
+            queue.max_live_spans,
+        )
     }
 }
 

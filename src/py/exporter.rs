@@ -160,6 +160,11 @@ impl PyFileExporter {
             .map_err(wrong)?;
         decoded.extract().map(Self)
     }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let path = self.0.as_os_str().into_pyobject(py)?;
+        Ok(format!("FileExporter({})", path.repr()?))
+    }
 }
 
 impl PyFileExporter {
@@ -178,6 +183,11 @@ impl PyConsoleExporter {
     fn new() -> Self {
         Self
     }
+
+    #[allow(clippy::unused_self, reason = "what repr calls")]
+    fn __repr__(&self) -> &'static str {
+        "ConsoleExporter()"
+    }
 }
 
 /// Keeps what is exported in memory, for tests.
@@ -192,6 +202,11 @@ impl PyMemoryExporter {
     #[new]
     fn new() -> Self {
         Self(Memory::default())
+    }
+
+    #[allow(clippy::unused_self, reason = "what repr calls")]
+    fn __repr__(&self) -> &'static str {
+        "MemoryExporter()"
     }
 
     /// The spans exported so far, in the order in which they came.

@@ -12,6 +12,7 @@ mod exporter;
 mod fast;
 mod ffi;
 mod flush;
+mod hint;
 mod lifecycle;
 mod sampler;
 mod scope;
@@ -32,8 +33,8 @@ mod _core {
 
     use super::ffi::Recycled;
     use super::{
-        block, clock, config, context, data, error, exporter, fast, ffi, sampler, span, start,
-        tracer, view,
+        block, clock, config, context, data, error, exporter, fast, ffi, hint, sampler, span,
+        start, tracer, view,
     };
 
     #[pymodule_export]
@@ -72,6 +73,7 @@ mod _core {
         }
         fast::install_all(module.py())?;
         PySpan::bin().install(&start::no_op(module.py())?);
+        hint::install(module.py())?;
         module.add("ROOT", Py::new(module.py(), PyRoot)?)?;
         module.add("tracing", PyTracer::global(module.py())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))

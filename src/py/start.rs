@@ -40,6 +40,7 @@ pub(crate) struct Arguments {
 }
 
 /// The arguments that are seldom given.
+#[derive(Default)]
 struct More {
     start_time_ns: Option<u64>,
     should_sample: Option<bool>,
@@ -48,7 +49,9 @@ struct More {
     links: Option<Py<PyAny>>,
 }
 
+#[derive(Default)]
 enum ParentArgument {
+    #[default]
     Active,
     Root,
     Span(Py<PySpan>),
@@ -183,6 +186,18 @@ impl Arguments {
     ) -> PyResult<Bound<'py, PySpan>> {
         let name = self.name.as_ref().map(|name| plain(name.bind(py)));
         PySpan::bin().make(py, PySpan::new(span, name, tracer.scope(), parent))
+    }
+
+    /// A copy with the active span as parent, if one is active and no other parent was given.
+    pub(crate) fn called(&self, py: Python<'_>, tracer: &PyTracer) -> PyResult<Self> {
+        let mut called = self.clone_ref(py);
+        let more = called.more.get_or_insert_default();
+        if matches!(more.parent, ParentArgument::Active) {
+            if let Some(active) = tracer.active(py)? {
+                more.parent = ParentArgument::Span(active.unbind());
+            }
+        }
+        Ok(called)
     }
 
     /// Lets go of what they hold; see [`super::ffi::Method`].

@@ -11,6 +11,7 @@ use super::block::Block;
 use super::data::{PySpanData, in_start_order, read};
 use super::error::{wrong_type, wrong_value};
 use super::ffi::turn;
+use super::hint;
 use super::lifecycle;
 use super::scope::{self, Scope};
 use super::span::{PySpan, change};
@@ -87,7 +88,7 @@ impl PyTracer {
             .clone_ref(py))
     }
 
-    fn active<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
+    pub(crate) fn active<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         if !Self::is_configured(py) {
             return Ok(None);
         }
@@ -241,7 +242,7 @@ impl PyTracer {
         attributes: Option<&Bound<'_, PyAny>>,
         links: Given<'_>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let name = argument::name("name", name)?;
+        let name = hint::block_name(name)?;
         let arguments = Arguments::check(
             Some(name),
             kind.as_ref(),
