@@ -14,6 +14,7 @@ use super::span::PySpan;
 use super::start;
 use super::tracer::PyTracer;
 use super::value::simple;
+use crate::context::SpanKind;
 use crate::value::Value;
 
 /// Puts the fast methods on their classes.
@@ -28,11 +29,25 @@ pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
     install::<StartAsCurrentSpan>(&tracer)
 }
 
-/// A name as the fast methods take it.
+/// A name, and perhaps a kind; None for anything else.
 #[inline]
-fn name<'a, 'py>(came: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, PyString>> {
-    let name = came.cast_exact::<PyString>().ok()?;
-    name.len().is_ok_and(|length| length > 0).then_some(name)
+fn name_and_kind(arguments: &Arguments<'_, '_>) -> Option<start::Arguments> {
+    let (name, mut named) = arguments.one_and_named()?;
+    let name = name.cast_exact::<PyString>().ok()?;
+    if !name.len().is_ok_and(|length| length > 0) {
+        return None;
+    }
+    let kind = match named.next() {
+        None => SpanKind::default(),
+        Some((key, kind)) if key.to_str().is_ok_and(|key| key == "kind") => {
+            argument::kind(Some(&kind)).ok()?
+        }
+        Some(_) => return None,
+    };
+    named
+        .next()
+        .is_none()
+        .then(|| start::Arguments::of(&name, kind))
 }
 
 struct StartSpan;
@@ -43,13 +58,9 @@ impl Method for StartSpan {
     slow!();
 
     fn call<'py>(this: &Bound<'py, PyTracer>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
-        let Some([came]) = arguments.only() else {
+        let Some(arguments) = name_and_kind(arguments) else {
             return Ok(None);
         };
-        let Some(name) = name(&came) else {
-            return Ok(None);
-        };
-        let arguments = start::Arguments::of_name(name);
         let span = arguments.start(this.py(), this.get())?;
         arguments.let_go(this.py());
         Ok(Some(span.into_any()))
@@ -64,21 +75,18 @@ impl Method for StartAsCurrentSpan {
     slow!();
 
     fn call<'py>(this: &Bound<'py, PyTracer>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
-        let Some([came]) = arguments.only() else {
+        let Some(arguments) = name_and_kind(arguments) else {
             return Ok(None);
         };
-        let Some(name) = name(&came) else {
-            return Ok(None);
-        };
-        let block = Block::new(this.clone().unbind(), start::Arguments::of_name(name));
+        let block = Block::new(this.clone().unbind(), arguments);
         block.into_object(this.py()).map(Some)
     }
 }
 
 type Answer<'py> = PyResult<Option<Bound<'py, PyAny>>>;
 
-fn none(py: Python<'_>) -> Answer<'_> {
-    Ok(Some(py.None().into_bound(py)))
+fn none(py: Python<'_>) -> Bound<'_, PyAny> {
+    py.None().into_bound(py)
 }
 
 struct SetAttribute;
@@ -94,12 +102,12 @@ impl Method for SetAttribute {
             return Ok(None);
         };
         let Some(span) = this.get().core() else {
-            return none(py);
+            return Ok(Some(none(py)));
         };
         match (exact_text(&key), simple(&value)) {
             (Some(key), Some(value)) => {
                 span.set_attribute(turn(py), key, value);
-                none(py)
+                Ok(Some(none(py)))
             }
             _ => Ok(None),
         }
@@ -123,7 +131,7 @@ impl Method for AddEvent {
                 return Ok(None);
             };
             span.add_event(turn(py), name, None, std::iter::empty());
-            return none(py);
+            return Ok(Some(none(py)));
         }
         let Some([name, attributes]) = arguments.only() else {
             return Ok(None);
@@ -149,7 +157,7 @@ impl Method for AddEvent {
             count += 1;
         }
         span.add_event(turn(py), name, None, pairs[..count].iter().copied());
-        none(py)
+        Ok(Some(none(py)))
     }
 }
 
@@ -169,7 +177,7 @@ impl Method for SetStatus {
             return Ok(None);
         };
         span.set_status(turn(py), argument::status(&status)?, None);
-        none(py)
+        Ok(Some(none(py)))
     }
 }
 
@@ -185,7 +193,7 @@ impl Method for Finish {
             return Ok(None);
         }
         PySpan::finish_now(this)?;
-        none(this.py())
+        Ok(Some(none(this.py())))
     }
 }
 

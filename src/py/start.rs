@@ -59,12 +59,12 @@ enum ParentArgument {
 }
 
 impl Arguments {
-    /// A name, and nothing else.
+    /// A name and a kind, and nothing else.
     #[inline]
-    pub(crate) fn of_name(name: &Bound<'_, PyString>) -> Self {
+    pub(crate) fn of(name: &Bound<'_, PyString>, kind: SpanKind) -> Self {
         Self {
             name: Some(name.clone().unbind()),
-            kind: SpanKind::default(),
+            kind,
             more: None,
         }
     }

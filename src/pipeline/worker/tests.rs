@@ -1,21 +1,24 @@
 //! What happens to chunks, flushes and ways out when a worker has gone or a way out breaks.
 
-use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+
+use bytes::Bytes;
 
 use super::super::{Config, Exporter, QueueConfig, Settings};
 use super::*;
 use crate::chunk::{ChunkSlot, InstrumentationScope};
 use crate::clock::Clock;
 use crate::context::SpanKind;
-use crate::export::WayOut;
+use crate::counter::Reason;
 use crate::export::memory::Memory;
+use crate::export::{Failure, Reply, WayOut};
 use crate::limits::SpanLimits;
 use crate::resource::Resource;
 use crate::sampler::Sampler;
 use crate::span::Span;
 use crate::tracer::{Parent, SpanOptions, Tracer};
+use crate::turn;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -40,16 +43,16 @@ fn pipeline(memory: &Memory) -> Arc<Pipeline> {
 /// Queues a chunk of one span, as a trace does that saw the pipeline open.
 fn finish_a_span(pipeline: &Arc<Pipeline>) {
     let slot = ChunkSlot::default();
-    let scope = Arc::new(InstrumentationScope::new("test", None));
-    slot.add(&scope, true, |buffer| {
+    let scope = InstrumentationScope::new("test", None);
+    slot.add(scope, true, Vec::new, |buffer| {
         // `ScopeSpans.spans` with an empty `Span`.
         buffer.extend([0x12, 0]);
-        pipeline.queue.reserve(1, 2);
+        pipeline.queue.reserve(turn::take().turn(), 1, 2);
     });
     pipeline.enqueue(slot.take().expect("a span was added"));
 }
 
-fn start(tracer: &Arc<Tracer>, pipeline: &Arc<Pipeline>, parent: Parent<'_>) -> Span {
+fn start(tracer: &'static Tracer, pipeline: &Arc<Pipeline>, parent: Parent<'_>) -> Span {
     let options = SpanOptions {
         name: Some("x"),
         kind: SpanKind::Internal,
@@ -57,7 +60,7 @@ fn start(tracer: &Arc<Tracer>, pipeline: &Arc<Pipeline>, parent: Parent<'_>) -> 
         should_sample: None,
         parent,
     };
-    tracer.start(pipeline, &options)
+    tracer.start(turn::take().turn(), pipeline, &options)
 }
 
 #[test]
@@ -67,7 +70,7 @@ fn a_chunk_that_comes_after_the_worker_has_gone_is_counted_and_leaves_the_accoun
         if started {
             finish_a_span(&pipeline);
         }
-        assert!(pipeline.shutdown(TIMEOUT));
+        assert!(shutdown(&pipeline));
         finish_a_span(&pipeline);
         assert_eq!(pipeline.counters.dropped.get(Reason::Shutdown), 1);
         assert_eq!((pipeline.queue.spans(), pipeline.queue.bytes()), (0, 0));
@@ -76,21 +79,21 @@ fn a_chunk_that_comes_after_the_worker_has_gone_is_counted_and_leaves_the_accoun
 
 #[test]
 fn of_spans_that_finish_beside_a_shutdown_none_stays_in_the_account() {
-    let tracer = Arc::new(Tracer::new("test", "default", None, None));
+    let tracer = Tracer::new("test", "default", None, None);
     for _ in 0..500 {
         let pipeline = pipeline(&Memory::default());
-        let root = start(&tracer, &pipeline, Parent::Root);
+        let root = start(tracer, &pipeline, Parent::Root);
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     while !pipeline.is_closed() {
-                        let child = start(&tracer, &pipeline, Parent::Span(&root));
-                        child.finish(None).unwrap();
+                        let child = start(tracer, &pipeline, Parent::Span(&root));
+                        child.finish(turn::take().turn(), None).unwrap();
                     }
                 });
             }
             thread::yield_now();
-            pipeline.shutdown(TIMEOUT);
+            shutdown(&pipeline);
         });
         assert_eq!((pipeline.queue.spans(), pipeline.queue.bytes()), (0, 0));
         let counters = &pipeline.counters;
@@ -121,7 +124,7 @@ fn a_flush_asked_for_while_the_worker_sends_its_last_says_that_all_was_sent() {
     put_first(&pipeline, Slow { begun, released });
     finish_a_span(&pipeline);
     thread::scope(|scope| {
-        let shutdown = scope.spawn(|| pipeline.shutdown(TIMEOUT));
+        let shutdown = scope.spawn(|| shutdown(&pipeline));
         has_begun.recv_timeout(TIMEOUT).expect("it is sending");
         let flush = scope.spawn(|| pipeline.flush(TIMEOUT));
         wait_until(|| pipeline.worker.orders().drains_wanted == 2);
@@ -138,10 +141,10 @@ struct Slow {
 }
 
 impl WayOut for Slow {
-    fn send(&mut self, _bytes: &[u8]) -> io::Result<()> {
+    fn send(&mut self, _bytes: &Bytes, _patience: &Patience) -> Result<Reply, Failure> {
         self.begun.send(()).expect("the test waits");
         self.released.recv_timeout(TIMEOUT).expect("it is released");
-        Ok(())
+        Ok(Reply::default())
     }
 }
 
@@ -164,9 +167,14 @@ fn a_way_out_that_panics_is_a_failure_of_its_own_and_the_others_go_on() {
 struct Broken;
 
 impl WayOut for Broken {
-    fn send(&mut self, _bytes: &[u8]) -> io::Result<()> {
+    fn send(&mut self, _bytes: &Bytes, _patience: &Patience) -> Result<Reply, Failure> {
         panic!("a defect, made for this test");
     }
+}
+
+fn shutdown(pipeline: &Arc<Pipeline>) -> bool {
+    pipeline.close(turn::take().turn());
+    pipeline.stop(TIMEOUT)
 }
 
 fn put_first(pipeline: &Pipeline, way: impl WayOut + 'static) {

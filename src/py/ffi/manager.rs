@@ -5,7 +5,7 @@
 //! raises: templates and lazy loggers call whatever can be called.
 
 use std::cell::Cell;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_int, c_ulong, c_void};
 use std::mem::{ManuallyDrop, offset_of, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -64,6 +64,8 @@ unsafe impl<T> Send for Memory<T> {}
 const MOST_FREE: usize = 64;
 
 impl<T: Manager> Kind<T> {
+    const FLAGS: c_ulong = ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_HAVE_VECTORCALL;
+
     /// Makes the type.
     pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
         let mut members = [
@@ -86,13 +88,7 @@ impl<T: Manager> Kind<T> {
             slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
             slot(0, ptr::null_mut()),
         ];
-        let class = make_type(
-            py,
-            T::NAME,
-            size_of::<Object<T>>(),
-            NOT_INSTANTIABLE,
-            &mut slots,
-        )?;
+        let class = make_type(py, T::NAME, size_of::<Object<T>>(), Self::FLAGS, &mut slots)?;
         let mut slots = [
             slot(ffi::Py_tp_descr_get, get::<T> as *mut c_void),
             slot(ffi::Py_tp_call, call_unbound as *mut c_void),
@@ -143,26 +139,18 @@ impl<T: Manager> Kind<T> {
     }
 }
 
-const NOT_INSTANTIABLE: u64 = ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION as u64;
-
 fn make_type<'py>(
     py: Python<'py>,
     name: &'static CStr,
     size: usize,
-    flags: u64,
+    flags: c_ulong,
     slots: &mut [ffi::PyType_Slot],
 ) -> PyResult<Bound<'py, PyType>> {
     let mut spec = ffi::PyType_Spec {
         name: name.as_ptr(),
         basicsize: size as c_int,
         itemsize: 0,
-        flags: (ffi::Py_TPFLAGS_DEFAULT as u64
-            | flags
-            | if size > size_of::<ffi::PyObject>() {
-                ffi::Py_TPFLAGS_HAVE_VECTORCALL as u64
-            } else {
-                0
-            }) as u32,
+        flags: (ffi::Py_TPFLAGS_DEFAULT | flags) as u32,
         slots: slots.as_mut_ptr(),
     };
     // SAFETY: the specification and its slots live through the call, which copies them; the slots end
