@@ -76,13 +76,13 @@ def _block(
     return write
 
 
-def _request(tracer: str) -> Callable[[Words], str]:
-    """Nested spans, each with eight attributes, an event and a status."""
+def request(tracer: str = "tracer", work: str = "") -> Callable[[Words], str]:
+    """Nested spans, each with eight attributes, an event and a status; and with `work` to do."""
 
     def write(words: Words, level: int = 0) -> str:
         span = f"span{level}"
         block = words.block.format(tracer=tracer, name=f"op{level}")
-        body = _attributes(words, ATTRIBUTES, span)
+        body = work + _attributes(words, ATTRIBUTES, span)
         body += words.event.format(span=span) + "\n" + words.error.format(span=span) + "\n"
         if level + 1 < DEPTH:
             body += write(words, level + 1)
@@ -115,9 +115,9 @@ ON = [
     ),
     Case("with", "with start_as_current_span", _block()),
     Case("with3", "with + 3 attributes", _block(lambda w, s: _attributes(w, THREE, s))),
-    Case("request", "request of 4 full spans", _request("tracer"), spans=DEPTH),
+    Case("request", "request of 4 full spans", request(), spans=DEPTH),
 ]
 NOT_SAMPLED = [
     Case("unsampled-with", "not sampled: with", _block(tracer="not_sampled"), spans=0),
-    Case("unsampled-request", "not sampled: request", _request("not_sampled"), spans=0),
+    Case("unsampled-request", "not sampled: request", request("not_sampled"), spans=0),
 ]
