@@ -1,7 +1,6 @@
 //! The finished spans of a local trace, in wire form one after the other, and the place where they
 //! wait: one owner at a time, taken by exchange.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::id::SpanId;
@@ -18,14 +17,14 @@ pub struct InstrumentationScope {
 }
 
 impl InstrumentationScope {
-    /// The scope of a tracer.
-    pub fn new(name: &str, version: Option<&str>) -> Self {
+    /// The scope of a tracer. Tracers live as long as the program, and so do their scopes.
+    pub fn new(name: &str, version: Option<&str>) -> &'static Self {
         let mut bytes = Vec::new();
         put_bytes(&mut bytes, 1, name.as_bytes());
         if let Some(version) = version.filter(|version| !version.is_empty()) {
             put_bytes(&mut bytes, 2, version.as_bytes());
         }
-        Self { bytes }
+        Box::leak(Box::new(Self { bytes }))
     }
 
     /// The `InstrumentationScope` message.
@@ -37,16 +36,18 @@ impl InstrumentationScope {
 /// Finished spans of one local trace.
 #[derive(Debug)]
 pub struct Chunk {
-    runs: Vec<Run>,
-    /// When its first span finished.
-    since: Instant,
+    /// Most traces have one run, which then takes no allocation.
+    first: Run,
+    more: Vec<Run>,
+    /// When its first span finished, if that had to wait for others.
+    since: Option<Instant>,
 }
 
 /// Spans of one scope that share a decision.
 #[derive(Debug)]
 pub struct Run {
     /// Whose spans these are.
-    pub scope: Arc<InstrumentationScope>,
+    pub scope: &'static InstrumentationScope,
     /// True when the trace's decision is theirs; false when they were sampled on their own.
     pub follows: bool,
     /// `ScopeSpans.spans` fields, one after the other.
@@ -56,67 +57,90 @@ pub struct Run {
 }
 
 impl Chunk {
-    fn new() -> Self {
+    /// The finished spans of a trace that is only its root.
+    pub(crate) fn of_one(
+        scope: &'static InstrumentationScope,
+        follows: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Self {
+        let mut first = Run::new(scope, follows, Vec::new());
+        write(&mut first.bytes);
+        first.spans = 1;
         Self {
-            runs: Vec::with_capacity(1),
-            since: Instant::now(),
+            first,
+            more: Vec::new(),
+            since: None,
         }
     }
 
-    /// The runs, in the order of their first spans.
-    pub fn runs(&self) -> &[Run] {
-        &self.runs
+    /// The runs, in the order of their first spans; some may be empty.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    fn runs_mut(&mut self) -> impl Iterator<Item = &mut Run> {
+        std::iter::once(&mut self.first).chain(&mut self.more)
     }
 
     /// How many spans.
     pub fn spans(&self) -> usize {
-        self.runs.iter().map(|run| run.spans).sum()
+        self.runs().map(|run| run.spans).sum()
     }
 
     /// How many bytes its spans take.
     pub fn bytes(&self) -> usize {
-        self.runs.iter().map(|run| run.bytes.len()).sum()
+        self.runs().map(|run| run.bytes.len()).sum()
     }
 
-    /// When its first span finished.
-    pub fn since(&self) -> Instant {
+    /// When its first span finished; None when none had to wait.
+    pub fn since(&self) -> Option<Instant> {
         self.since
     }
 
-    fn run(&mut self, scope: &Arc<InstrumentationScope>, follows: bool) -> &mut Run {
-        let known = self
-            .runs
-            .iter()
-            .position(|r| r.follows == follows && Arc::ptr_eq(&r.scope, scope));
-        let index = known.unwrap_or_else(|| {
-            let scope = Arc::clone(scope);
-            self.runs.push(Run {
-                scope,
-                follows,
-                bytes: Vec::new(),
-                spans: 0,
-            });
-            self.runs.len() - 1
+    fn run(&mut self, scope: &'static InstrumentationScope, follows: bool) -> &mut Run {
+        let is_it = |run: &Run| run.follows == follows && std::ptr::eq(run.scope, scope);
+        if is_it(&self.first) {
+            return &mut self.first;
+        }
+        let index = self.more.iter().position(is_it).unwrap_or_else(|| {
+            self.more.push(Run::new(scope, follows, Vec::new()));
+            self.more.len() - 1
         });
-        &mut self.runs[index]
+        &mut self.more[index]
     }
 
     /// Takes out the spans that follow the trace's decision; returns how many, and their bytes.
     pub(crate) fn drop_followers(&mut self) -> (usize, usize) {
         let (spans, bytes) = (self.spans(), self.bytes());
-        self.runs.retain(|run| !run.follows);
+        for run in self.runs_mut().filter(|run| run.follows) {
+            run.bytes.clear();
+            run.spans = 0;
+        }
         (spans - self.spans(), bytes - self.bytes())
     }
 
-    /// Gives back the memory that growing took beyond need.
-    pub(crate) fn fit(&mut self) {
-        for run in &mut self.runs {
+    /// Moves spans that take much less than their buffer into one that fits; `keep` gets the old
+    /// buffer, hot for the next trace.
+    pub(crate) fn fit(&mut self, mut keep: impl FnMut(Vec<u8>)) {
+        for run in self.runs_mut() {
             // A quarter of slack costs less than the copy that would remove it.
-            if run.bytes.capacity() - run.bytes.len() > run.bytes.len() / 4 {
-                run.bytes.shrink_to_fit();
+            if run.bytes.capacity() - run.bytes.len() <= run.bytes.len() / 4 {
+                continue;
             }
+            let exact = run.bytes.as_slice().to_vec();
+            keep(std::mem::replace(&mut run.bytes, exact));
         }
-        self.runs.shrink_to_fit();
+    }
+}
+
+impl Run {
+    fn new(scope: &'static InstrumentationScope, follows: bool, bytes: Vec<u8>) -> Self {
+        Self {
+            scope,
+            follows,
+            bytes,
+            spans: 0,
+        }
     }
 }
 
@@ -141,15 +165,21 @@ impl Default for ChunkSlot {
 }
 
 impl ChunkSlot {
-    /// Adds a span that `write` writes as a [`SPANS`] field.
+    /// Adds a span that `write` writes as a [`SPANS`] field. The first of a chunk goes into `buffer`,
+    /// and waits from then on.
     pub fn add(
         &self,
-        scope: &Arc<InstrumentationScope>,
+        scope: &'static InstrumentationScope,
         follows: bool,
+        buffer: impl FnOnce() -> Vec<u8>,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Added {
         let mut slot = lock(&self.0);
-        let chunk = slot.get_or_insert_with(Chunk::new);
+        let chunk = slot.get_or_insert_with(|| Chunk {
+            first: Run::new(scope, follows, buffer()),
+            more: Vec::new(),
+            since: Some(Instant::now()),
+        });
         let run = chunk.run(scope, follows);
         write(&mut run.bytes);
         run.spans += 1;
@@ -167,21 +197,20 @@ impl ChunkSlot {
 
     /// When the first waiting span finished.
     pub fn since(&self) -> Option<Instant> {
-        lock(&self.0).as_ref().map(|chunk| chunk.since)
+        lock(&self.0).as_ref().and_then(Chunk::since)
     }
 
     /// A copy of the waiting spans, scope by scope: `(scope, spans)` as [`SPANS`] fields.
-    pub fn copy(&self) -> Vec<(Arc<InstrumentationScope>, Vec<u8>)> {
+    pub fn copy(&self) -> Vec<(&'static InstrumentationScope, Vec<u8>)> {
         let slot = lock(&self.0);
-        let runs = slot.iter().flat_map(|chunk| &chunk.runs);
-        runs.map(|run| (Arc::clone(&run.scope), run.bytes.clone()))
-            .collect()
+        let runs = slot.iter().flat_map(Chunk::runs);
+        runs.map(|run| (run.scope, run.bytes.clone())).collect()
     }
 
     /// A copy of one waiting span's `Span` message.
     pub fn find(&self, span_id: SpanId) -> Option<Vec<u8>> {
         let slot = lock(&self.0);
-        let runs = slot.iter().flat_map(|chunk| &chunk.runs);
+        let runs = slot.iter().flat_map(Chunk::runs);
         runs.flat_map(|run| Spans(&run.bytes))
             .find(|span| is_span(span, span_id))
             .map(<[u8]>::to_vec)

@@ -1,8 +1,15 @@
 //! What time it is: nanoseconds since 1970 that never run backwards within one local trace.
+//!
+//! Where the kernel trusts the processor's time-stamp counter, so do we: a reading costs 10 ns where
+//! the system's clock costs 25. Ticks are converted by the anchor that the local trace took at its
+//! root, so children lie inside their parents, and what is read is what is sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::sys;
+use crate::turn::{Guarded, Turn};
 
 /// Where a pipeline's times come from.
 #[derive(Clone, Debug, Default)]
@@ -35,56 +42,268 @@ impl ManualClock {
     }
 }
 
-/// One trace's tie between wall time and the monotonic clock. All times of a local trace come from
-/// one anchor, so children lie inside their parents whatever the wall clock does meanwhile.
-#[derive(Debug)]
-pub struct Anchor {
-    clock: Clock,
+/// One trace's tie between wall time and a clock that only runs forward. All times of a local trace
+/// come from one anchor.
+#[derive(Clone, Debug)]
+pub enum Anchor {
+    /// Ticks of the processor.
+    Ticks(Tie),
+    /// The system's monotonic clock.
+    Monotonic {
+        /// Nanoseconds since 1970.
+        wall_ns: u64,
+        /// The same moment.
+        at: Instant,
+    },
+    /// A time that only moves by hand.
+    Manual(Arc<ManualClock>),
+}
+
+/// A moment in wall time and in ticks, and how long a tick is.
+#[derive(Clone, Copy, Debug)]
+pub struct Tie {
     wall_ns: u64,
-    monotonic: Instant,
+    ticks: u64,
+    /// Nanoseconds a tick, times 2^32.
+    rate: u64,
+}
+
+impl Tie {
+    #[inline]
+    fn wall_ns_at(&self, ticks: u64) -> u64 {
+        let passed = u128::from(ticks.saturating_sub(self.ticks)) * u128::from(self.rate);
+        self.wall_ns.saturating_add((passed >> 32) as u64)
+    }
 }
 
 impl Clock {
-    /// Ties the two clocks together, now.
-    pub fn anchor(&self) -> Anchor {
-        let wall_ns = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_nanos() as u64);
-        Anchor {
-            clock: self.clone(),
-            wall_ns,
-            monotonic: Instant::now(),
+    /// Ties wall time to a clock that only runs forward, and says what time it is.
+    #[inline]
+    pub fn anchor(&self, turn: Turn<'_>) -> (Anchor, u64) {
+        match self {
+            Self::System => TICKS.borrow(turn).anchor(),
+            Self::Manual(clock) => (Anchor::Manual(Arc::clone(clock)), clock.now_ns()),
         }
     }
 }
 
 impl Anchor {
     /// Nanoseconds since 1970.
+    #[inline]
     pub fn now_ns(&self) -> u64 {
-        match &self.clock {
-            Clock::System => self
-                .wall_ns
-                .saturating_add(self.monotonic.elapsed().as_nanos() as u64),
-            Clock::Manual(clock) => clock.now_ns(),
+        match self {
+            Self::Ticks(tie) => tie.wall_ns_at(sys::ticks()),
+            Self::Monotonic { wall_ns, at } => {
+                wall_ns.saturating_add(at.elapsed().as_nanos() as u64)
+            }
+            Self::Manual(clock) => clock.now_ns(),
         }
     }
+}
+
+/// What is known of the time-stamp counter.
+static TICKS: Guarded<Ticks> = Guarded::new(Ticks::Unknown);
+
+enum Ticks {
+    /// Nobody has looked yet.
+    Unknown,
+    /// The kernel does not trust it, or it went astray twice within a minute.
+    Unfit,
+    /// Its rate is not known yet: the time since the first look is too short to tell.
+    Measuring(Look),
+    Known(Known),
+}
+
+/// One moment by both clocks.
+#[derive(Clone, Copy)]
+struct Look {
+    at: Instant,
+    ticks: u64,
+}
+
+struct Known {
+    first: Look,
+    tie: Tie,
+    /// When the tie falls due for renewal.
+    due_ticks: u64,
+    renewal_ticks: u64,
+    /// When wall time last jumped against the ticks.
+    jumped_at: Option<Instant>,
+}
+
+/// The rate is taken over at least this long: two looks are each right to some 50 ns.
+const MEASURE: Duration = Duration::from_millis(20);
+/// A tie is renewed when a root starts after this long.
+const RENEWAL_NS: u64 = 100_000_000;
+/// Beyond this, wall time was set, the machine slept, or the counter changed.
+const JUMP_NS: u64 = 1_000_000;
+/// Two jumps within this long: the counter is not to be trusted.
+const ASTRAY: Duration = Duration::from_secs(60);
+
+impl Look {
+    fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            ticks: sys::ticks(),
+        }
+    }
+
+    /// Nanoseconds a tick since an earlier look, times 2^32; None while that cannot be told.
+    fn rate_since(&self, first: &Self) -> Option<u64> {
+        let ns = self.at.duration_since(first.at).as_nanos();
+        let ticks = u128::from(self.ticks.checked_sub(first.ticks)?);
+        let rate = (ns << 32).checked_div(ticks)?;
+        // A counter of less than 100 MHz or more than 100 GHz is none.
+        let allowed = (1 << 32) / 100..=10 << 32;
+        u64::try_from(rate)
+            .ok()
+            .filter(|rate| allowed.contains(rate))
+    }
+}
+
+impl Ticks {
+    #[inline]
+    fn anchor(&mut self) -> (Anchor, u64) {
+        if let Self::Known(known) = self {
+            let ticks = sys::ticks();
+            if ticks < known.due_ticks {
+                return (Anchor::Ticks(known.tie), known.tie.wall_ns_at(ticks));
+            }
+        }
+        self.renewed()
+    }
+
+    #[cold]
+    fn renewed(&mut self) -> (Anchor, u64) {
+        let now = Look::now();
+        let wall_ns = wall_ns();
+        match self {
+            Self::Unknown if sys::has_ticks() => *self = Self::Measuring(now),
+            Self::Unknown => *self = Self::Unfit,
+            Self::Unfit => (),
+            Self::Measuring(first) if now.at.duration_since(first.at) < MEASURE => (),
+            Self::Measuring(first) => {
+                let first = *first;
+                *self = now.rate_since(&first).map_or(Self::Unfit, |rate| {
+                    Self::Known(Known::new(first, now, wall_ns, rate))
+                });
+            }
+            Self::Known(known) => {
+                if !known.renew(now, wall_ns) {
+                    *self = Self::Unfit;
+                }
+            }
+        }
+        let anchor = match self {
+            Self::Known(known) => Anchor::Ticks(known.tie),
+            _ => Anchor::Monotonic {
+                wall_ns,
+                at: now.at,
+            },
+        };
+        (anchor, wall_ns)
+    }
+}
+
+impl Known {
+    fn new(first: Look, now: Look, wall_ns: u64, rate: u64) -> Self {
+        let renewal_ticks = ((u128::from(RENEWAL_NS) << 32) / u128::from(rate)) as u64;
+        Self {
+            first,
+            tie: Tie {
+                wall_ns,
+                ticks: now.ticks,
+                rate,
+            },
+            due_ticks: now.ticks.saturating_add(renewal_ticks),
+            renewal_ticks,
+            jumped_at: None,
+        }
+    }
+
+    /// Ties again. False when the counter cannot be trusted any more.
+    fn renew(&mut self, now: Look, wall_ns: u64) -> bool {
+        let expected = self.tie.wall_ns_at(now.ticks);
+        let since = now.at.duration_since(self.first.at);
+        // A clock that is being set right may run wrong by a part in 2,000.
+        let slew = expected.saturating_sub(self.tie.wall_ns) / 1_000;
+        if expected.abs_diff(wall_ns) > JUMP_NS.max(slew) {
+            let again = self
+                .jumped_at
+                .is_some_and(|at| now.at.duration_since(at) < ASTRAY);
+            self.jumped_at = Some(now.at);
+            if again {
+                return false;
+            }
+            self.first = now;
+        }
+        let rate = if since >= MEASURE {
+            now.rate_since(&self.first).unwrap_or(self.tie.rate)
+        } else {
+            self.tie.rate
+        };
+        self.tie = Tie {
+            wall_ns,
+            ticks: now.ticks,
+            rate,
+        };
+        self.due_ticks = now.ticks.saturating_add(self.renewal_ticks);
+        true
+    }
+}
+
+fn wall_ns() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |passed| passed.as_nanos() as u64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turn;
 
     #[test]
     fn times_of_one_anchor_never_run_backwards() {
-        let anchor = Clock::System.anchor();
+        let taken = turn::take();
+        let (anchor, _) = Clock::System.anchor(taken.turn());
         let times: Vec<u64> = (0..1_000).map(|_| anchor.now_ns()).collect();
         assert!(times.is_sorted());
     }
 
     #[test]
+    fn anchors_agree_with_the_wall_clock_whatever_they_count() {
+        let begun = Instant::now();
+        while begun.elapsed() < 3 * MEASURE {
+            let taken = turn::take();
+            let (anchor, _) = Clock::System.anchor(taken.turn());
+            drop(taken);
+            std::thread::sleep(MEASURE / 5);
+            let apart = anchor.now_ns().abs_diff(wall_ns());
+            assert!(apart < 5 * JUMP_NS, "{apart} ns by {anchor:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_jump_within_a_minute_ends_the_trust_in_the_counter() {
+        let first = Look::now();
+        std::thread::sleep(MEASURE);
+        let now = Look::now();
+        let wall_ns = wall_ns();
+        let Some(rate) = now.rate_since(&first) else {
+            return; // no counter here
+        };
+        let mut known = Known::new(first, now, wall_ns, rate);
+        assert!(known.renew(now, wall_ns));
+        assert!(known.renew(now, wall_ns + 1_000_000_000), "the first");
+        assert!(!known.renew(now, wall_ns), "the second");
+    }
+
+    #[test]
     fn a_manual_clock_moves_only_by_hand() {
         let clock = Arc::new(ManualClock::new(5));
-        let anchor = Clock::Manual(Arc::clone(&clock)).anchor();
+        let taken = turn::take();
+        let (anchor, _) = Clock::Manual(Arc::clone(&clock)).anchor(taken.turn());
         assert_eq!(anchor.now_ns(), 5);
         clock.tick(3);
         assert_eq!(anchor.now_ns(), 8);

@@ -2,7 +2,30 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A count that only grows.
+use crate::turn::Turn;
+
+/// A count that only grows, of what happens at the application's side on every span: a plain
+/// addition, since only the thread whose turn it is adds.
+#[derive(Debug, Default)]
+pub struct Tally(AtomicU64);
+
+impl Tally {
+    /// Adds `n` and says what the count is then.
+    #[inline]
+    pub fn add(&self, _turn: Turn<'_>, n: usize) -> u64 {
+        let count = self.0.load(Ordering::Relaxed).wrapping_add(n as u64);
+        self.0.store(count, Ordering::Relaxed);
+        count
+    }
+
+    /// The count so far.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A count that only grows, of what any thread may count.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -22,13 +45,13 @@ impl Counter {
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Started, whatever was decided of them.
-    pub started: Counter,
+    pub started: Tally,
     /// Sampled by the decision at their start.
-    pub sampled: Counter,
+    pub sampled: Tally,
     /// Got a record.
-    pub recorded: Counter,
+    pub recorded: Tally,
     /// Recorded and finished.
-    pub finished: Counter,
+    pub finished: Tally,
     /// Taken by every exporter.
     pub sent: Counter,
     /// Died, or were open at shutdown, unfinished.

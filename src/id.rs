@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+
+use crate::turn::{Guarded, Turn};
 
 macro_rules! id {
     ($name:ident, $bytes:literal, $doc:literal) => {
@@ -52,9 +52,9 @@ id!(
 /// Where a pipeline's ids come from.
 #[derive(Debug)]
 pub struct Ids {
-    generator: Mutex<Generator>,
+    generator: Guarded<Generator>,
     /// Ids to give before random ones: tests that compare whole spans choose them.
-    script: Option<Mutex<Script>>,
+    script: Option<Guarded<Script>>,
 }
 
 /// Ids given by hand, each list in its own order.
@@ -70,7 +70,7 @@ impl Ids {
     /// Random ids, seeded by the operating system.
     pub fn random() -> Self {
         Self {
-            generator: Mutex::new(Generator::seeded()),
+            generator: Guarded::new(Generator::seeded()),
             script: None,
         }
     }
@@ -78,21 +78,19 @@ impl Ids {
     /// The ids of `script`, and random ones when they are used up.
     pub fn scripted(script: Script) -> Self {
         Self {
-            script: Some(Mutex::new(script)),
+            script: Some(Guarded::new(script)),
             ..Self::random()
         }
     }
 
-    /// The id of a new trace.
-    pub fn trace_id(&self) -> TraceId {
-        if let Some(id) = self.script(|script| script.trace_ids.pop_front()) {
+    /// The id of a new trace, made at `now_ns`.
+    #[inline]
+    pub fn trace_id(&self, turn: Turn<'_>, now_ns: u64) -> TraceId {
+        if let Some(id) = self.script(turn, |script| script.trace_ids.pop_front()) {
             return id;
         }
-        let mut generator = self
-            .generator
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        generator.refresh();
+        let mut generator = self.generator.borrow(turn);
+        generator.refresh(now_ns);
         loop {
             let (high, low) = (generator.next(), generator.next());
             let mut bytes = [0; 16];
@@ -105,14 +103,12 @@ impl Ids {
     }
 
     /// The id of a new span.
-    pub fn span_id(&self) -> SpanId {
-        if let Some(id) = self.script(|script| script.span_ids.pop_front()) {
+    #[inline]
+    pub fn span_id(&self, turn: Turn<'_>) -> SpanId {
+        if let Some(id) = self.script(turn, |script| script.span_ids.pop_front()) {
             return id;
         }
-        let mut generator = self
-            .generator
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut generator = self.generator.borrow(turn);
         loop {
             if let Some(id) = SpanId::new(generator.next().to_ne_bytes()) {
                 return id;
@@ -120,9 +116,8 @@ impl Ids {
         }
     }
 
-    fn script<T>(&self, take: impl FnOnce(&mut Script) -> Option<T>) -> Option<T> {
-        let script = self.script.as_ref()?;
-        take(&mut script.lock().unwrap_or_else(PoisonError::into_inner))
+    fn script<T>(&self, turn: Turn<'_>, take: impl FnOnce(&mut Script) -> Option<T>) -> Option<T> {
+        take(&mut self.script.as_ref()?.borrow(turn))
     }
 }
 
@@ -131,30 +126,38 @@ impl Ids {
 #[derive(Debug)]
 struct Generator {
     state: [u64; 4],
-    seeded_at: Instant,
+    /// On the clock of the traces; 0 until the first.
+    seeded_ns: u64,
 }
 
 /// A cloned virtual machine cannot be noticed from user space, so no seed lives longer.
-const SEED_LIFETIME: Duration = Duration::from_secs(1);
+const SEED_LIFETIME_NS: u64 = 1_000_000_000;
 
 impl Generator {
     fn seeded() -> Self {
         Self {
             state: seed().unwrap_or_else(seed_without_system),
-            seeded_at: Instant::now(),
+            seeded_ns: 0,
         }
     }
 
     /// Takes a new seed at the first trace of each second.
-    fn refresh(&mut self) {
-        if self.seeded_at.elapsed() >= SEED_LIFETIME {
-            self.seeded_at = Instant::now();
-            if let Some(state) = seed() {
-                self.state = state;
-            }
+    #[inline]
+    fn refresh(&mut self, now_ns: u64) {
+        if now_ns.abs_diff(self.seeded_ns) >= SEED_LIFETIME_NS {
+            self.reseed(now_ns);
         }
     }
 
+    #[cold]
+    fn reseed(&mut self, now_ns: u64) {
+        self.seeded_ns = now_ns;
+        if let Some(state) = seed() {
+            self.state = state;
+        }
+    }
+
+    #[inline]
     fn next(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
@@ -189,6 +192,7 @@ fn seed_without_system() -> [u64; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turn;
     use std::collections::HashSet;
 
     #[test]
@@ -205,9 +209,10 @@ mod tests {
 
     #[test]
     fn ids_of_two_generators_do_not_meet() {
+        let taken = turn::take();
         let (a, b) = (Ids::random(), Ids::random());
         let ids: HashSet<_> = (0..2_000)
-            .flat_map(|_| [a.span_id(), b.span_id()])
+            .flat_map(|_| [a.span_id(taken.turn()), b.span_id(taken.turn())])
             .collect();
         assert_eq!(ids.len(), 4_000);
     }
@@ -216,7 +221,7 @@ mod tests {
     fn the_generator_is_xoshiro256_plus_plus() {
         let mut generator = Generator {
             state: [1, 2, 3, 4],
-            seeded_at: Instant::now(),
+            seeded_ns: 0,
         };
         let first: Vec<u64> = (0..4).map(|_| generator.next()).collect();
         assert_eq!(
@@ -237,7 +242,8 @@ mod tests {
             span_ids: [wanted].into(),
             ..Script::default()
         });
-        assert_eq!(ids.span_id(), wanted);
-        assert_ne!(ids.span_id(), wanted);
+        let taken = turn::take();
+        assert_eq!(ids.span_id(taken.turn()), wanted);
+        assert_ne!(ids.span_id(taken.turn()), wanted);
     }
 }

@@ -35,6 +35,7 @@ mod sync;
 pub mod sys;
 pub mod trace;
 pub mod tracer;
+pub mod turn;
 pub mod value;
 pub mod view;
 mod wire;

@@ -2,7 +2,7 @@
 
 use crate::attribute::Attributes;
 use crate::context::{SpanContext, SpanKind, Status, otlp_flags};
-use crate::id::SpanId;
+use crate::id::{SpanId, TraceId};
 use crate::limits::SpanLimits;
 use crate::value::Value;
 use crate::wire::{
@@ -73,7 +73,10 @@ impl Repeated {
 /// What the handle of a span knows and the record does not.
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
-    pub(crate) context: &'a SpanContext,
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) random: bool,
+    pub(crate) trace_state: Option<&'a str>,
     pub(crate) parent_id: Option<SpanId>,
     pub(crate) parent_is_remote: bool,
     pub(crate) kind: SpanKind,
@@ -182,7 +185,7 @@ impl Record {
 
     /// Appends the span as field `number` of the message that holds it.
     pub(crate) fn write_span(&self, buffer: &mut Vec<u8>, number: u32, facts: &Facts<'_>) {
-        let trace_state = facts.context.trace_state.as_deref().unwrap_or_default();
+        let trace_state = facts.trace_state.unwrap_or_default();
         let status = Some(facts.status).filter(|status| **status != Status::default());
         let status_length = status.map_or(0, status_len);
         let length = 18
@@ -207,8 +210,8 @@ impl Record {
         buffer.reserve(field_len(number, length));
         put_length(buffer, number, length);
         let start = buffer.len();
-        put_bytes(buffer, field::TRACE_ID, facts.context.trace_id.as_bytes());
-        put_bytes(buffer, field::SPAN_ID, facts.context.span_id.as_bytes());
+        put_bytes(buffer, field::TRACE_ID, facts.trace_id.as_bytes());
+        put_bytes(buffer, field::SPAN_ID, facts.span_id.as_bytes());
         put_optional(buffer, field::TRACE_STATE, trace_state.as_bytes());
         if let Some(parent_id) = &facts.parent_id {
             put_bytes(buffer, field::PARENT_SPAN_ID, parent_id.as_bytes());
@@ -226,7 +229,9 @@ impl Record {
             put_length(buffer, field::STATUS, status_length);
             put_status(buffer, status);
         }
-        let flags = otlp_flags(facts.context.trace_flags(), facts.parent_is_remote);
+        // Only sampled spans are ever sent, so this is what their flags say.
+        let trace_flags = 1 | u32::from(facts.random) << 1;
+        let flags = otlp_flags(trace_flags, facts.parent_is_remote);
         put_fixed32(buffer, field::FLAGS, flags);
         debug_assert_eq!(
             buffer.len() - start,
@@ -324,7 +329,6 @@ fn put_status(buffer: &mut Vec<u8>, status: &Status) {
 mod tests {
     use super::*;
     use crate::context::StatusCode;
-    use crate::id::TraceId;
     use crate::otlp::message;
     use prost::Message;
 
@@ -341,7 +345,10 @@ mod tests {
 
     fn written(record: &Record, status: &Status) -> message::Span {
         let facts = Facts {
-            context: &context(1),
+            trace_id: TraceId::new([1; 16]).unwrap(),
+            span_id: SpanId::new([1; 8]).unwrap(),
+            random: true,
+            trace_state: None,
             parent_id: SpanId::new([2; 8]),
             parent_is_remote: true,
             kind: SpanKind::Server,

@@ -101,7 +101,7 @@ mod tests {
             .map(|r| Ratio::new(r).unwrap())
             .into();
         for _ in 0..1_000 {
-            let id = ids.trace_id();
+            let id = ids.trace_id(crate::turn::take().turn(), 0);
             assert!(rates.iter().map(|rate| rate.keeps(&id)).is_sorted());
             assert!(!rates[0].keeps(&id) && rates[4].keeps(&id));
         }

@@ -1,7 +1,6 @@
 //! The handle of a span and the rules of its life: draft, open, finished, released.
 
 use std::sync::Arc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prost::Message as _;
 
@@ -9,29 +8,30 @@ use crate::chunk::SPANS;
 use crate::context::{SpanContext, SpanKind, Status, StatusCode};
 use crate::id::SpanId;
 use crate::otlp::message;
-use crate::record::Facts;
+use crate::record::{Facts, Record};
 use crate::store::Slot;
 use crate::trace::{Trace, Verdict};
 use crate::tracer::Tracer;
+use crate::turn::{Guarded, Turn};
 use crate::value::Value;
 use crate::wire::{Field, first_field};
 
 /// A span as its owner holds it. What it points to is its own or nothing: the record by slot and
-/// generation, the finished bytes by span id.
+/// generation, the finished bytes by span id. Its owner calls [`Span::discard`] when it dies.
 #[derive(Debug)]
 pub struct Span {
-    pub(crate) context: SpanContext,
+    pub(crate) span_id: SpanId,
     pub(crate) parent_id: Option<SpanId>,
     pub(crate) parent_is_remote: bool,
     pub(crate) kind: SpanKind,
-    pub(crate) tracer: Arc<Tracer>,
+    pub(crate) tracer: &'static Tracer,
     pub(crate) trace: Arc<Trace>,
     /// None when the span is not recorded.
     pub(crate) slot: Option<Slot>,
     /// The decision that the span, or an ancestor, took for itself; None follows the trace.
     pub(crate) own_decision: Option<bool>,
     pub(crate) is_root: bool,
-    pub(crate) life: Mutex<Life>,
+    pub(crate) life: Guarded<Life>,
 }
 
 #[derive(Debug)]
@@ -74,14 +74,18 @@ impl Span {
     /// The ids and flags, with the decision as it stands.
     pub fn context(&self) -> SpanContext {
         SpanContext {
+            trace_id: self.trace.trace_id(),
+            span_id: self.span_id,
             sampled: Some(self.sampled()),
-            ..self.context.clone()
+            random: self.trace.random(),
+            is_remote: false,
+            trace_state: self.trace.trace_state().cloned(),
         }
     }
 
     /// The span's id.
     pub fn span_id(&self) -> &SpanId {
-        &self.context.span_id
+        &self.span_id
     }
 
     /// Who asked for this span's work.
@@ -95,8 +99,8 @@ impl Span {
     }
 
     /// The tracer that made it.
-    pub fn tracer(&self) -> &Arc<Tracer> {
-        &self.tracer
+    pub fn tracer(&self) -> &'static Tracer {
+        self.tracer
     }
 
     /// Its local trace.
@@ -116,44 +120,47 @@ impl Span {
     }
 
     /// True while what is set on it is kept.
-    pub fn is_recording(&self) -> bool {
-        self.is_unfinished() && self.with_record(|_| ()).is_some()
+    pub fn is_recording(&self, turn: Turn<'_>) -> bool {
+        self.is_unfinished(turn) && self.with_record(turn, |_| ()).is_some()
     }
 
     /// True until it finishes or is released.
-    pub fn is_unfinished(&self) -> bool {
-        matches!(self.life().phase, Phase::Draft | Phase::Open)
+    #[inline]
+    pub fn is_unfinished(&self, turn: Turn<'_>) -> bool {
+        matches!(self.life.borrow(turn).phase, Phase::Draft | Phase::Open)
     }
 
     /// Nanoseconds since 1970; 0 for a draft.
-    pub fn start_time_ns(&self) -> u64 {
-        self.life().start_time_ns
+    pub fn start_time_ns(&self, turn: Turn<'_>) -> u64 {
+        self.life.borrow(turn).start_time_ns
     }
 
     /// Nanoseconds since 1970, None until it finishes.
-    pub fn end_time_ns(&self) -> Option<u64> {
-        self.life().end_time_ns
+    pub fn end_time_ns(&self, turn: Turn<'_>) -> Option<u64> {
+        self.life.borrow(turn).end_time_ns
     }
 
     /// How its work ended, as far as known.
-    pub fn status(&self) -> Status {
-        self.life().status.clone()
+    pub fn status(&self, turn: Turn<'_>) -> Status {
+        self.life.borrow(turn).status.clone()
     }
 
     /// Sets an attribute; the last write wins.
-    pub fn set_attribute(&self, key: &str, value: Value<'_>) {
+    #[inline]
+    pub fn set_attribute(&self, turn: Turn<'_>, key: &str, value: Value<'_>) {
         let limits = self.trace.pipeline().limits();
-        self.write(|record| record.set_attribute(key, value, limits));
+        self.write(turn, |record| record.set_attribute(key, value, limits));
     }
 
     /// Removes an attribute.
-    pub fn unset_attribute(&self, key: &str) {
-        self.write(|record| record.unset_attribute(key));
+    pub fn unset_attribute(&self, turn: Turn<'_>, key: &str) {
+        self.write(turn, |record| record.unset_attribute(key));
     }
 
     /// Adds an event, now unless `time_ns` says when.
     pub fn add_event<'a>(
         &self,
+        turn: Turn<'_>,
         name: &str,
         time_ns: Option<u64>,
         attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
@@ -163,21 +170,24 @@ impl Span {
         }
         let time_ns = time_ns.unwrap_or_else(|| self.trace.now_ns());
         let limits = self.trace.pipeline().limits();
-        self.write(|record| record.add_event(name, time_ns, attributes, limits));
+        self.write(turn, |record| {
+            record.add_event(name, time_ns, attributes, limits);
+        });
     }
 
     /// Adds a link.
     pub fn add_link<'a>(
         &self,
+        turn: Turn<'_>,
         context: &SpanContext,
         attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
     ) {
         let limits = self.trace.pipeline().limits();
-        self.write(|record| record.add_link(context, attributes, limits));
+        self.write(turn, |record| record.add_link(context, attributes, limits));
     }
 
     /// Sets the status by the rules of [`Status::set`].
-    pub fn set_status(&self, code: StatusCode, description: Option<&str>) {
+    pub fn set_status(&self, turn: Turn<'_>, code: StatusCode, description: Option<&str>) {
         // A status has no other limit on its text than an attribute's.
         let description = description.map(|text| {
             match Value::Text(text).truncated(self.trace.pipeline().limits().attribute_value_length)
@@ -186,32 +196,38 @@ impl Span {
                 _ => unreachable!("text stays text when cut"),
             }
         });
-        if self.write(|_| ()) {
-            self.life().status.set(code, description);
+        if self.write(turn, |_| ()) {
+            self.life.borrow(turn).status.set(code, description);
         }
     }
 
     /// Gives a draft its name and start.
-    pub fn link(&self, name: &str, start_time_ns: Option<u64>) -> Result<(), AlreadyLinked> {
-        let mut life = self.life();
+    pub fn link(
+        &self,
+        turn: Turn<'_>,
+        name: &str,
+        start_time_ns: Option<u64>,
+    ) -> Result<(), AlreadyLinked> {
+        let mut life = self.life.borrow(turn);
         if life.phase != Phase::Draft {
             return Err(AlreadyLinked);
         }
         life.phase = Phase::Open;
         life.start_time_ns = start_time_ns.unwrap_or_else(|| self.trace.now_ns());
-        self.with_record(|record| record.set_name(name));
+        self.with_record(turn, |record| record.set_name(name));
         Ok(())
     }
 
     /// Ends the span, now unless `end_time_ns` says when. The first end wins: a span may be
     /// finished by its `with` block and again by hand, and the exporter must see one duration.
-    pub fn finish(&self, end_time_ns: Option<u64>) -> Result<(), FinishError> {
+    /// True if this was the first.
+    pub fn finish(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> Result<bool, FinishError> {
         {
-            let mut life = self.life();
+            let mut life = self.life.borrow(turn);
             match life.phase {
                 Phase::Draft => return Err(FinishError::Draft),
                 Phase::Open => (),
-                Phase::Finished | Phase::Released => return Ok(()),
+                Phase::Finished | Phase::Released => return Ok(false),
             }
             let start = life.start_time_ns;
             // A measured end is never before a start; one given by hand may be, and is refused.
@@ -221,71 +237,78 @@ impl Span {
             }
             life.end_time_ns = Some(end);
             life.phase = Phase::Finished;
-            self.move_to_chunk(&life);
+            self.move_to_chunk(turn, &life);
         }
         if self.is_root && !self.is_inherited() {
-            self.trace.end();
+            self.trace.end(turn);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Ends the handle. A span that has not finished is discarded and counted; one that has is
     /// exported all the same.
-    pub fn release(&self) {
-        if self.leave(Phase::Released) == Some(Phase::Open) && self.slot.is_some() {
+    pub fn release(&self, turn: Turn<'_>) {
+        if self.leave(turn) == Some(Phase::Open) && self.slot.is_some() {
             self.trace.pipeline().counters().discarded.add(1);
         }
     }
 
+    /// The handle dies. If it is unfinished it takes its span along, which is counted and named;
+    /// the finished children go on.
+    pub fn discard(&mut self, turn: Turn<'_>) {
+        if !self.is_unfinished(turn) || self.is_inherited() {
+            return;
+        }
+        let name = self.with_record(turn, |record| record.name().to_owned());
+        if self.leave(turn) == Some(Phase::Open) {
+            if let Some(name) = name {
+                self.trace.pipeline().abandon(&name);
+            }
+        }
+    }
+
     /// The span's attributes, events and links with the rest, as far as they are known.
-    pub fn read(&self) -> Result<message::Span, Released> {
+    pub fn read(&self, turn: Turn<'_>) -> Result<message::Span, Released> {
         let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
             return Ok(message::Span::default());
         };
-        let bytes = {
-            let life = self.life();
-            match life.phase {
-                Phase::Draft | Phase::Open => {
-                    let store = self.trace.pipeline().store();
-                    store.with(slot, |record| {
-                        let mut buffer = Vec::new();
-                        record.write_span(
-                            &mut buffer,
-                            SPANS,
-                            &self.facts(&life, life.start_time_ns),
-                        );
-                        content(&buffer)
-                    })
-                }
-                Phase::Finished => self.trace.chunk().find(self.context.span_id),
-                Phase::Released => None,
+        let life = self.life.borrow(turn);
+        let bytes = match life.phase {
+            Phase::Draft | Phase::Open => {
+                let store = self.trace.pipeline().store();
+                store.with(turn, slot, |record| {
+                    let mut buffer = Vec::new();
+                    record.write_span(&mut buffer, SPANS, &self.facts(&life, life.start_time_ns));
+                    content(&buffer)
+                })
             }
+            Phase::Finished => self.trace.chunk().find(self.span_id),
+            Phase::Released => None,
         };
         message::Span::decode(bytes.ok_or(Released)?.as_slice()).map_err(|_| Released)
     }
 
     /// True in a child process that inherited the handle by `fork`: there it is a remote parent,
     /// and nothing more.
+    #[inline]
     pub fn is_inherited(&self) -> bool {
         self.trace.pipeline().is_inherited()
     }
 
-    fn life(&self) -> MutexGuard<'_, Life> {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn with_record<R>(&self, work: impl FnOnce(&mut crate::record::Record) -> R) -> Option<R> {
+    #[inline]
+    fn with_record<R>(&self, turn: Turn<'_>, work: impl FnOnce(&mut Record) -> R) -> Option<R> {
         let slot = self.slot.filter(|_| !self.is_inherited())?;
-        self.trace.pipeline().store().with(slot, work)
+        self.trace.pipeline().store().with(turn, slot, work)
     }
 
     /// Writes to the record. False when the span keeps nothing: not recorded, or ended, which
     /// counts as an ignored write.
-    fn write(&self, work: impl FnOnce(&mut crate::record::Record)) -> bool {
+    #[inline]
+    fn write(&self, turn: Turn<'_>, work: impl FnOnce(&mut Record)) -> bool {
         if self.slot.is_none() || self.is_inherited() {
             return false;
         }
-        let written = self.with_record(work).is_some();
+        let written = self.with_record(turn, work).is_some();
         if !written {
             self.trace.pipeline().counters().ignored_writes.add(1);
         }
@@ -294,7 +317,10 @@ impl Span {
 
     fn facts<'a>(&'a self, life: &'a Life, end_time_ns: u64) -> Facts<'a> {
         Facts {
-            context: &self.context,
+            trace_id: self.trace.trace_id(),
+            span_id: self.span_id,
+            random: self.trace.random(),
+            trace_state: self.trace.trace_state().map(AsRef::as_ref),
             parent_id: self.parent_id,
             parent_is_remote: self.parent_is_remote,
             kind: self.kind,
@@ -304,55 +330,38 @@ impl Span {
         }
     }
 
-    fn move_to_chunk(&self, life: &Life) {
+    fn move_to_chunk(&self, turn: Turn<'_>, life: &Life) {
         let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
             return;
         };
         let facts = self.facts(life, life.end_time_ns.unwrap_or(life.start_time_ns));
         let pipeline = self.trace.pipeline();
-        pipeline.store().release(slot, |record| {
+        pipeline.store().release(turn, slot, |record| {
             let (scope, follows) = (self.tracer.scope(), self.own_decision.is_none());
-            self.trace.add(scope, follows, self.is_root, |buffer| {
-                record.write_span(buffer, SPANS, &facts);
-            });
+            self.trace
+                .add(turn, scope, follows, self.is_root, |buffer| {
+                    record.write_span(buffer, SPANS, &facts);
+                });
         });
         pipeline.record_released();
     }
 
     /// Ends the handle's life without an end time, unless it has one; says where it stood.
-    fn leave(&self, phase: Phase) -> Option<Phase> {
-        let before = {
-            let mut life = self.life();
-            std::mem::replace(&mut life.phase, phase)
-        };
+    fn leave(&self, turn: Turn<'_>) -> Option<Phase> {
+        let before = std::mem::replace(&mut self.life.borrow(turn).phase, Phase::Released);
         if !matches!(before, Phase::Draft | Phase::Open) || self.is_inherited() {
             return None;
         }
         let had_record = self.slot.is_none_or(|slot| {
             let pipeline = self.trace.pipeline();
-            let released = pipeline.store().release(slot, |_| ()).is_some();
+            let released = pipeline.store().release(turn, slot, |_| ()).is_some();
             pipeline.record_released();
             released
         });
         if self.is_root {
-            self.trace.end();
+            self.trace.end(turn);
         }
         had_record.then_some(before)
-    }
-}
-
-/// A handle that dies unfinished takes its span along; the finished children go on.
-impl Drop for Span {
-    fn drop(&mut self) {
-        if !self.is_unfinished() || self.is_inherited() {
-            return;
-        }
-        let name = self.with_record(|record| record.name().to_owned());
-        if self.leave(Phase::Released) == Some(Phase::Open) {
-            if let Some(name) = name {
-                self.trace.pipeline().abandon(&name);
-            }
-        }
     }
 }
 

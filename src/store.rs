@@ -1,10 +1,11 @@
 //! The pool of records. A slot is named by its index and a generation, so a handle kept too long
 //! finds nothing instead of somebody else's span.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::record::Record;
+use crate::turn::{Guarded, Turn};
 
 /// Names a record for as long as one span has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +17,10 @@ pub struct Slot {
 /// Records in segments that double in size, made when first needed and never moved.
 #[derive(Debug)]
 pub struct Store {
-    segments: [OnceLock<Box<[Mutex<Cell>]>>; SEGMENTS],
+    segments: [OnceLock<Box<[Guarded<Cell>]>>; SEGMENTS],
     /// Released indices, the most recently used last: its memory is still in the cache.
-    free: Mutex<Free>,
+    free: Guarded<Free>,
+    /// Written by the thread whose turn it is, read by all.
     live: AtomicUsize,
     capacity: usize,
 }
@@ -45,7 +47,7 @@ impl Store {
     pub fn new(capacity: usize) -> Self {
         Self {
             segments: [const { OnceLock::new() }; SEGMENTS],
-            free: Mutex::default(),
+            free: Guarded::new(Free::default()),
             live: AtomicUsize::new(0),
             capacity: capacity.min(Self::MAX_CAPACITY),
         }
@@ -55,22 +57,19 @@ impl Store {
     pub const MAX_CAPACITY: usize = 100_000_000;
 
     /// An empty record, or None when `capacity` spans are open.
-    pub fn claim(&self) -> Option<Slot> {
-        let index = {
-            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.live.load(Ordering::Relaxed) >= self.capacity {
-                return None;
-            }
-            self.live.fetch_add(1, Ordering::Relaxed);
-            free.released.pop().unwrap_or_else(|| {
-                free.unused += 1;
-                free.unused - 1
-            })
-        };
-        let mut cell = self
-            .cell(index)
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    #[inline]
+    pub fn claim(&self, turn: Turn<'_>) -> Option<Slot> {
+        let live = self.live.load(Ordering::Relaxed);
+        if live >= self.capacity {
+            return None;
+        }
+        self.live.store(live + 1, Ordering::Relaxed);
+        let mut free = self.free.borrow(turn);
+        let index = free.released.pop().unwrap_or_else(|| {
+            free.unused += 1;
+            free.unused - 1
+        });
+        let mut cell = self.cell(index).borrow(turn);
         cell.claimed = true;
         Some(Slot {
             index,
@@ -79,54 +78,52 @@ impl Store {
     }
 
     /// Works on the record, if the span still has it. `work` must not call Python.
-    pub fn with<R>(&self, slot: Slot, work: impl FnOnce(&mut Record) -> R) -> Option<R> {
-        let mut cell = self
-            .cell(slot.index)
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    #[inline]
+    pub fn with<R>(
+        &self,
+        turn: Turn<'_>,
+        slot: Slot,
+        work: impl FnOnce(&mut Record) -> R,
+    ) -> Option<R> {
+        let mut cell = self.cell(slot.index).borrow(turn);
         (cell.claimed && cell.generation == slot.generation).then(|| work(&mut cell.record))
     }
 
     /// Works on the record a last time and takes it back, if the span still has it.
-    pub fn release<R>(&self, slot: Slot, work: impl FnOnce(&Record) -> R) -> Option<R> {
-        let result = {
-            let mut cell = self
-                .cell(slot.index)
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if !cell.claimed || cell.generation != slot.generation {
-                return None;
-            }
-            let result = work(&cell.record);
-            cell.record.clear();
-            cell.claimed = false;
-            // Wraps after 2^32 uses of one slot: a handle would have to be kept for all of them.
-            cell.generation = cell.generation.wrapping_add(1);
-            result
-        };
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        self.live.fetch_sub(1, Ordering::Relaxed);
-        free.released.push(slot.index);
+    #[inline]
+    pub fn release<R>(
+        &self,
+        turn: Turn<'_>,
+        slot: Slot,
+        work: impl FnOnce(&Record) -> R,
+    ) -> Option<R> {
+        let mut cell = self.cell(slot.index).borrow(turn);
+        if !cell.claimed || cell.generation != slot.generation {
+            return None;
+        }
+        let result = work(&cell.record);
+        cell.record.clear();
+        cell.claimed = false;
+        // Wraps after 2^32 uses of one slot: a handle would have to be kept for all of them.
+        cell.generation = cell.generation.wrapping_add(1);
+        self.live
+            .store(self.live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        self.free.borrow(turn).released.push(slot.index);
         Some(result)
     }
 
     /// Takes back every record without its handle; `seen` gets the names.
-    pub fn reclaim_all(&self, mut seen: impl FnMut(&str)) {
-        let used = self
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .unused;
+    pub fn reclaim_all(&self, turn: Turn<'_>, mut seen: impl FnMut(&str)) {
+        let used = self.free.borrow(turn).unused;
         for index in 0..used {
             let generation = {
-                let cell = self
-                    .cell(index)
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let cell = self.cell(index).borrow(turn);
                 cell.claimed.then_some(cell.generation)
             };
             if let Some(generation) = generation {
-                self.release(Slot { index, generation }, |record| seen(record.name()));
+                self.release(turn, Slot { index, generation }, |record| {
+                    seen(record.name());
+                });
             }
         }
     }
@@ -137,20 +134,18 @@ impl Store {
     }
 
     /// How many records were ever made: the most spans that were open at once.
-    pub fn high_water(&self) -> usize {
-        self.free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .unused as usize
+    pub fn high_water(&self, turn: Turn<'_>) -> usize {
+        self.free.borrow(turn).unused as usize
     }
 
-    fn cell(&self, index: u32) -> &Mutex<Cell> {
+    #[inline]
+    fn cell(&self, index: u32) -> &Guarded<Cell> {
         // Segment n holds FIRST_SEGMENT << n cells, after the FIRST_SEGMENT * (2^n - 1) before it.
         let segment = (index / FIRST_SEGMENT + 1).ilog2();
         let start = FIRST_SEGMENT * ((1 << segment) - 1);
         let cells = self.segments[segment as usize].get_or_init(|| {
             (0..FIRST_SEGMENT << segment)
-                .map(|_| Mutex::default())
+                .map(|_| Guarded::default())
                 .collect()
         });
         &cells[(index - start) as usize]
@@ -160,30 +155,35 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turn;
 
     #[test]
     fn a_slot_finds_nothing_once_released() {
+        let taken = turn::take();
+        let turn = taken.turn();
         let store = Store::new(10);
-        let slot = store.claim().unwrap();
-        assert_eq!(store.release(slot, |_| ()), Some(()));
-        assert_eq!(store.release(slot, |_| ()), None);
-        assert_eq!(store.with(slot, |_| ()), None);
-        let next = store.claim().unwrap();
+        let slot = store.claim(turn).unwrap();
+        assert_eq!(store.release(turn, slot, |_| ()), Some(()));
+        assert_eq!(store.release(turn, slot, |_| ()), None);
+        assert_eq!(store.with(turn, slot, |_| ()), None);
+        let next = store.claim(turn).unwrap();
         assert_eq!(next.index, slot.index, "the hot record comes first");
-        assert_eq!(store.with(slot, |_| ()), None);
-        assert_eq!(store.with(next, |_| ()), Some(()));
+        assert_eq!(store.with(turn, slot, |_| ()), None);
+        assert_eq!(store.with(turn, next, |_| ()), Some(()));
     }
 
     #[test]
     fn a_claimed_record_is_empty() {
+        let taken = turn::take();
+        let turn = taken.turn();
         let store = Store::new(10);
-        let slot = store.claim().unwrap();
-        store.with(slot, |record| record.set_name("left behind"));
-        store.release(slot, |_| ());
-        let next = store.claim().unwrap();
+        let slot = store.claim(turn).unwrap();
+        store.with(turn, slot, |record| record.set_name("left behind"));
+        store.release(turn, slot, |_| ());
+        let next = store.claim(turn).unwrap();
         assert_eq!(
             store
-                .with(next, |record| record.name().to_owned())
+                .with(turn, next, |record| record.name().to_owned())
                 .as_deref(),
             Some("")
         );
@@ -191,15 +191,17 @@ mod tests {
 
     #[test]
     fn no_more_than_the_capacity_are_open_and_the_pool_stays_at_its_high_water_mark() {
+        let taken = turn::take();
+        let turn = taken.turn();
         let store = Store::new(100);
         for _ in 0..20 {
-            let slots: Vec<_> = std::iter::from_fn(|| store.claim()).collect();
+            let slots: Vec<_> = std::iter::from_fn(|| store.claim(turn)).collect();
             assert_eq!((slots.len(), store.live()), (100, 100));
             for slot in slots {
-                store.release(slot, |_| ());
+                store.release(turn, slot, |_| ());
             }
         }
-        assert_eq!((store.live(), store.high_water()), (0, 100));
+        assert_eq!((store.live(), store.high_water(turn)), (0, 100));
     }
 
     #[test]
@@ -215,13 +217,19 @@ mod tests {
 
     #[test]
     fn reclaiming_leaves_every_handle_with_nothing() {
+        let taken = turn::take();
+        let turn = taken.turn();
         let store = Store::new(10);
-        let slots: Vec<_> = (0..3).map(|_| store.claim().unwrap()).collect();
-        store.release(slots[1], |_| ());
+        let slots: Vec<_> = (0..3).map(|_| store.claim(turn).unwrap()).collect();
+        store.release(turn, slots[1], |_| ());
         let mut seen = 0;
-        store.reclaim_all(|_| seen += 1);
+        store.reclaim_all(turn, |_| seen += 1);
         assert_eq!((seen, store.live()), (2, 0));
-        assert!(slots.iter().all(|slot| store.with(*slot, |_| ()).is_none()));
+        assert!(
+            slots
+                .iter()
+                .all(|slot| store.with(turn, *slot, |_| ()).is_none())
+        );
     }
 
     #[test]
@@ -234,15 +242,16 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..rounds {
                         let name = format!("{thread}/{round}");
-                        let slot = store.claim().unwrap();
-                        store.with(slot, |record| record.set_name(&name));
-                        let read = store.release(slot, |record| record.name().to_owned());
+                        let slot = store.claim(turn::take().turn()).unwrap();
+                        store.with(turn::take().turn(), slot, |record| record.set_name(&name));
+                        let read = store
+                            .release(turn::take().turn(), slot, |record| record.name().to_owned());
                         assert_eq!(read.as_deref(), Some(name.as_str()));
                     }
                 });
             }
         });
         assert_eq!(store.live(), 0);
-        assert!(store.high_water() <= 4);
+        assert!(store.high_water(turn::take().turn()) <= 4);
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::chunk::{ChunkSlot, InstrumentationScope};
+use crate::chunk::{Chunk, ChunkSlot, InstrumentationScope};
 use crate::clock::Anchor;
 use crate::counter::Reason;
 use crate::id::TraceId;
 use crate::pipeline::Pipeline;
+use crate::turn::Turn;
 
 /// What becomes of the spans that do not decide for themselves. It outlives the chunk, so late
 /// children follow the final decision.
@@ -49,10 +50,11 @@ const MAX_CHUNK_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Trace {
     pipeline: Arc<Pipeline>,
-    #[allow(clippy::struct_field_names, reason = "the word for it")]
     trace_id: TraceId,
     /// True when we made the trace id, and so know that it is random.
     random: bool,
+    /// The `tracestate` that all its spans carry on.
+    trace_state: Option<Arc<str>>,
     anchor: Anchor,
     verdict: AtomicU8,
     /// Somebody decided by hand: no sampler is asked any more.
@@ -65,27 +67,43 @@ pub struct Trace {
     /// dropped too, as far as it would have been sent with what was dropped.
     overflowed_ns: AtomicU64,
     chunk: ChunkSlot,
+    /// Some span has been in the chunk.
+    used: AtomicBool,
     registered: AtomicBool,
 }
 
+/// How a local trace begins.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) trace_id: TraceId,
+    pub(crate) random: bool,
+    pub(crate) trace_state: Option<Arc<str>>,
+    pub(crate) anchor: Anchor,
+    pub(crate) verdict: Verdict,
+}
+
 impl Trace {
-    pub(crate) fn new(
-        pipeline: &Arc<Pipeline>,
-        trace_id: TraceId,
-        random: bool,
-        verdict: Verdict,
-    ) -> Arc<Self> {
+    pub(crate) fn new(pipeline: &Arc<Pipeline>, beginning: Beginning) -> Arc<Self> {
+        let Beginning {
+            trace_id,
+            random,
+            trace_state,
+            anchor,
+            verdict,
+        } = beginning;
         Arc::new(Self {
             pipeline: Arc::clone(pipeline),
             trace_id,
             random,
-            anchor: pipeline.clock().anchor(),
+            trace_state,
+            anchor,
             verdict: AtomicU8::new(verdict as u8),
             by_hand: AtomicBool::new(false),
             incomplete: AtomicBool::new(verdict == Verdict::Unrecorded),
             ended: AtomicBool::new(false),
             overflowed_ns: AtomicU64::new(0),
             chunk: ChunkSlot::default(),
+            used: AtomicBool::new(false),
             registered: AtomicBool::new(false),
         })
     }
@@ -105,7 +123,13 @@ impl Trace {
         self.random
     }
 
+    /// The `tracestate` that its spans carry on.
+    pub(crate) fn trace_state(&self) -> Option<&Arc<str>> {
+        self.trace_state.as_ref()
+    }
+
     /// Nanoseconds since 1970, from the trace's own anchor.
+    #[inline]
     pub fn now_ns(&self) -> u64 {
         self.anchor.now_ns()
     }
@@ -149,13 +173,14 @@ impl Trace {
     /// root itself, [`Self::end`] follows and hands over all.
     pub(crate) fn add(
         self: &Arc<Self>,
-        scope: &Arc<InstrumentationScope>,
+        turn: Turn<'_>,
+        scope: &'static InstrumentationScope,
         follows: bool,
         is_root: bool,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let (queue, counters) = (self.pipeline.queue(), self.pipeline.counters());
-        counters.finished.add(1);
+        counters.finished.add(turn, 1);
         if self.pipeline.is_closed() {
             counters.dropped.add(Reason::Shutdown, 1);
             return;
@@ -165,40 +190,56 @@ impl Trace {
             return;
         }
         let mut fits = true;
-        let added = self.chunk.add(scope, follows, |buffer| {
+        let accounted = |buffer: &mut Vec<u8>| {
             let before = buffer.len();
             write(buffer);
             // Here, where nobody can take the chunk: it must not be sent before it is accounted.
-            fits = queue.reserve(1, buffer.len() - before);
-        });
+            fits = queue.reserve(turn, 1, buffer.len() - before);
+        };
+        if is_root && !self.used.load(Ordering::Relaxed) {
+            let chunk = Chunk::of_one(scope, follows, accounted);
+            if fits {
+                self.pass_on(chunk);
+            } else {
+                self.pipeline.drop_chunk(&chunk, Reason::QueueFull);
+                self.overflow(turn);
+            }
+            return;
+        }
+        self.used.store(true, Ordering::Relaxed);
+        let buffer = || self.pipeline.buffer(turn);
+        let added = self.chunk.add(scope, follows, buffer, accounted);
         if !fits {
-            self.overflow();
+            self.overflow(turn);
             return;
         }
         if is_root {
             return;
         }
         if self.ended.load(Ordering::Acquire) {
-            self.hand_over(true);
+            self.hand_over(Some(turn), true);
         } else if added.spans >= self.pipeline.max_batch_size()
             || added.run_bytes >= MAX_CHUNK_BYTES
         {
-            self.hand_over(false);
+            self.hand_over(Some(turn), false);
         } else if added.spans == 1 {
             self.wait_for_root();
         }
     }
 
     /// The root has finished, or is gone: hands over the rest, whatever is still open under it.
-    pub(crate) fn end(&self) {
+    pub(crate) fn end(&self, turn: Turn<'_>) {
         if self.verdict() == Verdict::Undecided {
             self.verdict
                 .store(Verdict::Dropped as u8, Ordering::Relaxed);
         }
         // Before the chunk is taken: a child that adds after that sees it, and hands over itself.
         self.ended.store(true, Ordering::Release);
-        self.hand_over(true);
-        if self.registered.swap(false, Ordering::Relaxed) {
+        if self.used.load(Ordering::Relaxed) {
+            self.hand_over(Some(turn), true);
+        }
+        if self.registered.load(Ordering::Relaxed) {
+            self.registered.store(false, Ordering::Relaxed);
             self.pipeline.open_traces().remove(self);
         }
     }
@@ -206,7 +247,7 @@ impl Trace {
     /// Hands over what has finished so far. The worker does it when spans grew old, flush and
     /// shutdown when they are asked to.
     pub(crate) fn hand_over_early(&self) {
-        self.hand_over(self.ended.load(Ordering::Acquire));
+        self.hand_over(None, self.ended.load(Ordering::Acquire));
     }
 
     /// When the first of the waiting spans finished; None when none waits.
@@ -219,7 +260,8 @@ impl Trace {
         &self.chunk
     }
 
-    fn hand_over(&self, last: bool) {
+    /// Hands over the chunk, whoever is first. Only a thread whose turn it is can keep its buffers.
+    fn hand_over(&self, turn: Option<Turn<'_>>, last: bool) {
         let Some(mut chunk) = self.chunk.take() else {
             return;
         };
@@ -230,6 +272,15 @@ impl Trace {
         if !last {
             self.incomplete.store(true, Ordering::Relaxed);
         }
+        chunk.fit(|buffer| match turn {
+            Some(turn) => self.pipeline.keep_buffer(turn, buffer),
+            None => drop(buffer),
+        });
+        self.pass_on(chunk);
+    }
+
+    /// Queues the spans that are to be sent, drops the others.
+    fn pass_on(&self, mut chunk: Chunk) {
         let verdict = self.verdict();
         if verdict != Verdict::Sampled {
             let (spans, bytes) = chunk.drop_followers();
@@ -241,7 +292,6 @@ impl Trace {
             self.pipeline.counters().dropped.add(reason, spans);
         }
         if chunk.spans() > 0 {
-            chunk.fit();
             self.pipeline.enqueue(chunk);
         }
     }
@@ -260,10 +310,10 @@ impl Trace {
     }
 
     /// Drops the trace as a whole: half a trace helps nobody.
-    fn overflow(&self) {
+    fn overflow(&self, turn: Turn<'_>) {
         self.overflowed_ns
             .store(self.now_ns().max(1), Ordering::Relaxed);
-        self.hand_over(true);
+        self.hand_over(Some(turn), true);
         self.pipeline.notices().leave("queue full", || {
             "the queue of finished spans is full: whole traces are dropped \
              (max_entries and max_bytes of QueueConfig; stats()['dropped']['queue_full'] counts)"
@@ -272,7 +322,8 @@ impl Trace {
     }
 
     fn wait_for_root(self: &Arc<Self>) {
-        if !self.registered.swap(true, Ordering::Relaxed) {
+        if !self.registered.load(Ordering::Relaxed) {
+            self.registered.store(true, Ordering::Relaxed);
             self.pipeline.open_traces().insert(self);
         }
         self.pipeline.wake_worker(false);

@@ -1,14 +1,17 @@
 //! Tracers: who makes spans, and what is decided when one starts.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::chunk::InstrumentationScope;
 use crate::context::{SpanContext, SpanKind, Status};
 use crate::counter::Reason;
+use crate::id::SpanId;
 use crate::pipeline::Pipeline;
 use crate::sampler::Sampler;
 use crate::span::{Life, Phase, Span};
-use crate::trace::{Trace, Verdict};
+use crate::store::Slot;
+use crate::trace::{Beginning, Trace, Verdict};
+use crate::turn::{Guarded, Turn};
 
 /// Makes spans under one name, in one namespace.
 #[derive(Debug)]
@@ -18,7 +21,7 @@ pub struct Tracer {
     version: Option<String>,
     /// None asks the pipeline's.
     sampler: Option<Sampler>,
-    scope: Arc<InstrumentationScope>,
+    scope: &'static InstrumentationScope,
 }
 
 /// What a new span is a child of.
@@ -48,20 +51,20 @@ pub struct SpanOptions<'a> {
 }
 
 impl Tracer {
-    /// A tracer.
+    /// A tracer. It lives as long as the program: spans that it made may be met at any time.
     pub fn new(
         name: &str,
         namespace: &str,
         version: Option<&str>,
         sampler: Option<Sampler>,
-    ) -> Self {
-        Self {
+    ) -> &'static Self {
+        Box::leak(Box::new(Self {
             name: name.to_owned(),
             namespace: namespace.to_owned(),
             version: version.map(str::to_owned),
             sampler,
-            scope: Arc::new(InstrumentationScope::new(name, version)),
-        }
+            scope: InstrumentationScope::new(name, version),
+        }))
     }
 
     /// The tracer's name.
@@ -84,15 +87,25 @@ impl Tracer {
         self.sampler.as_ref()
     }
 
-    pub(crate) fn scope(&self) -> &Arc<InstrumentationScope> {
-        &self.scope
+    pub(crate) fn scope(&self) -> &'static InstrumentationScope {
+        self.scope
     }
 
     /// Starts a span, or makes a draft.
-    pub fn start(self: &Arc<Self>, pipeline: &Arc<Pipeline>, options: &SpanOptions<'_>) -> Span {
-        let origin = match options.parent {
+    pub fn start(
+        &'static self,
+        turn: Turn<'_>,
+        pipeline: &Arc<Pipeline>,
+        options: &SpanOptions<'_>,
+    ) -> Span {
+        match options.parent {
             Parent::Span(parent) if Arc::ptr_eq(parent.trace().pipeline(), pipeline) => {
-                self.under_span(pipeline, parent, options.should_sample)
+                let origin = self.under_span(pipeline, parent, options.should_sample);
+                let now_ns = match (options.name, options.start_time_ns) {
+                    (Some(_), None) => parent.trace.now_ns(),
+                    _ => 0,
+                };
+                self.open(turn, pipeline, origin, now_ns, options)
             }
             // Another pipeline's span, or one inherited by fork: known by its ids only.
             Parent::Span(parent) => {
@@ -100,14 +113,11 @@ impl Tracer {
                     is_remote: parent.is_inherited(),
                     ..parent.context()
                 };
-                self.under_context(pipeline, Some(&context), options.should_sample)
+                self.start_root(turn, pipeline, Some(&context), options)
             }
-            Parent::Context(context) => {
-                self.under_context(pipeline, Some(context), options.should_sample)
-            }
-            Parent::Root => self.under_context(pipeline, None, options.should_sample),
-        };
-        self.open(pipeline, origin, options)
+            Parent::Context(context) => self.start_root(turn, pipeline, Some(context), options),
+            Parent::Root => self.start_root(turn, pipeline, None, options),
+        }
     }
 
     fn sampler_of<'a>(&'a self, pipeline: &'a Pipeline) -> &'a Sampler {
@@ -120,13 +130,13 @@ impl Tracer {
         parent: &Span,
         should_sample: Option<bool>,
     ) -> Origin {
-        let parent_sampled = parent.sampled();
         let own_decision = should_sample.or_else(|| {
             if parent.trace.is_decided_by_hand() {
                 return parent.own_decision;
             }
+            let parent_sampled = parent.sampled();
             let sampler = self.sampler_of(pipeline);
-            let sampled = sampler.decide(Some(parent_sampled), &parent.context.trace_id);
+            let sampled = sampler.decide(Some(parent_sampled), &parent.trace.trace_id());
             if sampled == parent_sampled {
                 parent.own_decision
             } else {
@@ -134,102 +144,103 @@ impl Tracer {
             }
         });
         Origin {
-            trace: Arc::clone(parent.trace()),
-            parent: Some(parent.context.clone()),
+            trace: Arc::clone(&parent.trace),
+            parent_id: Some(parent.span_id),
+            parent_is_remote: false,
             own_decision,
             is_root: false,
         }
     }
 
-    fn under_context(
-        &self,
+    /// Starts the first span of a local trace.
+    fn start_root(
+        &'static self,
+        turn: Turn<'_>,
         pipeline: &Arc<Pipeline>,
         parent: Option<&SpanContext>,
-        should_sample: Option<bool>,
-    ) -> Origin {
-        let trace_id = parent.map_or_else(|| pipeline.ids().trace_id(), |parent| parent.trace_id);
+        options: &SpanOptions<'_>,
+    ) -> Span {
+        let (anchor, now_ns) = pipeline.clock().anchor(turn);
+        let trace_id = match parent {
+            Some(parent) => parent.trace_id,
+            None => pipeline.ids().trace_id(turn, now_ns),
+        };
         let head = || {
             let parent_sampled = parent.and_then(|parent| parent.sampled);
             self.sampler_of(pipeline).decide(parent_sampled, &trace_id)
         };
-        let verdict = match should_sample {
+        let verdict = match options.should_sample {
             Some(true) => Verdict::Sampled,
             None if head() => Verdict::Sampled,
             None if pipeline.late_sampling() => Verdict::Undecided,
             Some(false) | None => Verdict::Unrecorded,
         };
-        let random = parent.is_none_or(|parent| parent.random);
-        Origin {
-            trace: Trace::new(pipeline, trace_id, random, verdict),
-            parent: parent.cloned(),
+        let beginning = Beginning {
+            trace_id,
+            random: parent.is_none_or(|parent| parent.random),
+            trace_state: parent.and_then(|parent| parent.trace_state.clone()),
+            anchor,
+            verdict,
+        };
+        let origin = Origin {
+            trace: Trace::new(pipeline, beginning),
+            parent_id: parent.map(|parent| parent.span_id),
+            parent_is_remote: parent.is_some_and(|parent| parent.is_remote),
             own_decision: None,
             is_root: true,
-        }
+        };
+        self.open(turn, pipeline, origin, now_ns, options)
     }
 
     fn open(
-        self: &Arc<Self>,
+        &'static self,
+        turn: Turn<'_>,
         pipeline: &Pipeline,
         origin: Origin,
+        now_ns: u64,
         options: &SpanOptions<'_>,
     ) -> Span {
         let Origin {
             trace,
-            parent,
+            parent_id,
+            parent_is_remote,
             own_decision,
             is_root,
         } = origin;
         let counters = pipeline.counters();
-        counters.started.add(1);
+        counters.started.add(turn, 1);
         let records = own_decision.unwrap_or_else(|| trace.verdict().records());
-        let slot = if records { claim(pipeline) } else { None };
-        if records && slot.is_none() {
-            trace.miss();
-        }
+        let slot = if records { claim(turn, pipeline) } else { None };
         if let Some(slot) = slot {
-            counters.recorded.add(1);
-            pipeline.store().with(slot, |record| {
+            counters.recorded.add(turn, 1);
+            pipeline.store().with(turn, slot, |record| {
                 record.set_name(options.name.unwrap_or_default());
             });
+        } else if records {
+            trace.miss();
         }
-        let start_time_ns = match options.name {
-            None => 0,
-            Some(_) => options.start_time_ns.unwrap_or_else(|| trace.now_ns()),
-        };
-        let phase = if options.name.is_some() {
-            Phase::Open
-        } else {
-            Phase::Draft
+        let (phase, start_time_ns) = match options.name {
+            None => (Phase::Draft, 0),
+            Some(_) => (Phase::Open, options.start_time_ns.unwrap_or(now_ns)),
         };
         let span = Span {
-            context: SpanContext {
-                trace_id: trace.trace_id(),
-                span_id: pipeline.ids().span_id(),
-                // Only sampled spans are ever sent, so this is what their flags say;
-                // `Span::context` gives the decision as it stands.
-                sampled: Some(true),
-                random: trace.random(),
-                is_remote: false,
-                trace_state: parent
-                    .as_ref()
-                    .and_then(|parent| parent.trace_state.clone()),
-            },
-            parent_id: parent.as_ref().map(|parent| parent.span_id),
-            parent_is_remote: parent.as_ref().is_some_and(|parent| parent.is_remote),
+            span_id: pipeline.ids().span_id(turn),
+            parent_id,
+            parent_is_remote,
             kind: options.kind,
-            tracer: Arc::clone(self),
+            tracer: self,
             trace,
             slot,
             own_decision,
             is_root,
-            life: Mutex::new(Life {
+            life: Guarded::new(Life {
                 phase,
                 start_time_ns,
                 end_time_ns: None,
                 status: Status::default(),
             }),
         };
-        counters.sampled.add(usize::from(span.sampled()));
+        counters.sampled.add(turn, usize::from(span.sampled()));
         span
     }
 }
@@ -237,13 +248,14 @@ impl Tracer {
 /// Where a span comes from, and what was decided on it.
 struct Origin {
     trace: Arc<Trace>,
-    parent: Option<SpanContext>,
+    parent_id: Option<SpanId>,
+    parent_is_remote: bool,
     own_decision: Option<bool>,
     is_root: bool,
 }
 
-fn claim(pipeline: &Pipeline) -> Option<crate::store::Slot> {
-    let slot = pipeline.store().claim();
+fn claim(turn: Turn<'_>, pipeline: &Pipeline) -> Option<Slot> {
+    let slot = pipeline.store().claim(turn);
     if slot.is_none() {
         pipeline.counters().dropped.add(Reason::LiveLimit, 1);
         pipeline.notices().leave("live limit", || {

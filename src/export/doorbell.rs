@@ -122,12 +122,14 @@ mod model {
     fn every_span_that_was_added_before_a_ring_is_found_by_the_sleeper() {
         loom::model(|| {
             let shared = Arc::new((ChunkSlot::default(), Doorbell::default()));
-            let scope = std::sync::Arc::new(InstrumentationScope::new("t", None));
+            let scope = InstrumentationScope::new("t", None);
             let finishers: Vec<_> = [1, 2]
                 .map(|byte| {
-                    let (shared, scope) = (Arc::clone(&shared), std::sync::Arc::clone(&scope));
+                    let shared = Arc::clone(&shared);
                     thread::spawn(move || {
-                        shared.0.add(&scope, true, |buffer| buffer.push(byte));
+                        shared
+                            .0
+                            .add(scope, true, Vec::new, |buffer| buffer.push(byte));
                         shared.1.ring(false);
                     })
                 })
@@ -136,7 +138,7 @@ mod model {
             while taken.len() < 2 {
                 shared.1.clear();
                 if let Some(chunk) = shared.0.take() {
-                    taken.extend(chunk.runs().iter().flat_map(|run| run.bytes.clone()));
+                    taken.extend(chunk.runs().flat_map(|run| run.bytes.clone()));
                 }
                 if taken.len() < 2 {
                     shared.1.sleep(None);
@@ -160,23 +162,22 @@ mod model {
             let slot = Arc::new(ChunkSlot::default());
             let ended = Arc::new(AtomicBool::new(false));
             let out = Arc::new(Mutex::new(Vec::new()));
-            let scope = std::sync::Arc::new(InstrumentationScope::new("t", None));
+            let scope = InstrumentationScope::new("t", None);
             let hand_over = |slot: &ChunkSlot, out: &Mutex<Vec<u8>>| {
                 if let Some(chunk) = slot.take() {
-                    lock(out).extend(chunk.runs().iter().flat_map(|run| run.bytes.clone()));
+                    lock(out).extend(chunk.runs().flat_map(|run| run.bytes.clone()));
                 }
             };
             let child = {
                 let (slot, ended, out) = (Arc::clone(&slot), Arc::clone(&ended), Arc::clone(&out));
-                let scope = std::sync::Arc::clone(&scope);
                 thread::spawn(move || {
-                    slot.add(&scope, true, |buffer| buffer.push(1));
+                    slot.add(scope, true, Vec::new, |buffer| buffer.push(1));
                     if ended.load(Ordering::Acquire) {
                         hand_over(&slot, &out);
                     }
                 })
             };
-            slot.add(&scope, true, |buffer| buffer.push(2));
+            slot.add(scope, true, Vec::new, |buffer| buffer.push(2));
             ended.store(true, Ordering::Release);
             hand_over(&slot, &out);
             child.join().unwrap();

@@ -3,6 +3,9 @@
 use crossbeam_queue::ArrayQueue;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::counter::{Counter, Tally};
+use crate::turn::Turn;
+
 /// Chunks that wait for the worker, and the account of everything finished and unsent: what waits
 /// here, what the worker holds, and what open traces still keep.
 #[derive(Debug)]
@@ -10,9 +13,12 @@ pub(crate) struct Queue<T> {
     ring: ArrayQueue<T>,
     max_spans: usize,
     max_bytes: usize,
-    /// Finished and unsent.
-    spans: AtomicUsize,
-    bytes: AtomicUsize,
+    /// All that ever finished, and all that was sent or dropped since: the difference is unsent.
+    spans_in: Tally,
+    spans_out: Counter,
+    bytes_in: Tally,
+    bytes_out: Counter,
+    /// Written by the thread whose turn it is, read by all.
     high_water: AtomicUsize,
     /// In the ring.
     waiting: AtomicUsize,
@@ -25,8 +31,10 @@ impl<T> Queue<T> {
             ring: ArrayQueue::new(max_spans),
             max_spans,
             max_bytes,
-            spans: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
+            spans_in: Tally::default(),
+            spans_out: Counter::default(),
+            bytes_in: Tally::default(),
+            bytes_out: Counter::default(),
             high_water: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
         }
@@ -34,20 +42,27 @@ impl<T> Queue<T> {
 
     /// Takes finished spans into the account. They are in it in any case; false says that they are
     /// too many, and that the caller must drop their trace.
-    pub(crate) fn reserve(&self, spans: usize, bytes: usize) -> bool {
-        let spans = self.spans.fetch_add(spans, Ordering::Relaxed) + spans;
-        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let fits = spans <= self.max_spans && bytes <= self.max_bytes;
-        if fits && spans > self.high_water.load(Ordering::Relaxed) {
-            self.high_water.fetch_max(spans, Ordering::Relaxed);
+    #[inline]
+    pub(crate) fn reserve(&self, turn: Turn<'_>, spans: usize, bytes: usize) -> bool {
+        let spans = self
+            .spans_in
+            .add(turn, spans)
+            .saturating_sub(self.spans_out.get());
+        let bytes = self
+            .bytes_in
+            .add(turn, bytes)
+            .saturating_sub(self.bytes_out.get());
+        let fits = spans <= self.max_spans as u64 && bytes <= self.max_bytes as u64;
+        if fits && spans > self.high_water.load(Ordering::Relaxed) as u64 {
+            self.high_water.store(spans as usize, Ordering::Relaxed);
         }
         fits
     }
 
     /// Takes spans that were sent or dropped out of the account.
     pub(crate) fn release(&self, spans: usize, bytes: usize) {
-        self.spans.fetch_sub(spans, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.spans_out.add(spans);
+        self.bytes_out.add(bytes);
     }
 
     /// Appends a chunk of `spans` spans. `Ok` says how many wait in the ring now; `Err` gives the
@@ -69,12 +84,12 @@ impl<T> Queue<T> {
 
     /// Spans finished and unsent.
     pub(crate) fn spans(&self) -> usize {
-        self.spans.load(Ordering::Relaxed)
+        unsent(&self.spans_in, &self.spans_out)
     }
 
     /// Their bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        unsent(&self.bytes_in, &self.bytes_out)
     }
 
     /// The most spans that were ever finished and unsent.
@@ -88,20 +103,27 @@ impl<T> Queue<T> {
     }
 }
 
+fn unsent(all: &Tally, gone: &Counter) -> usize {
+    // What goes was counted before: read in this order, the difference is never negative.
+    let gone = gone.get();
+    all.get().saturating_sub(gone) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turn;
 
     #[test]
     fn spans_and_bytes_beyond_the_bounds_are_refused_until_some_are_released() {
         let queue = Queue::<u8>::new(2, 100);
-        assert!(queue.reserve(2, 60));
-        assert!(!queue.reserve(1, 1));
+        assert!(queue.reserve(turn::take().turn(), 2, 60));
+        assert!(!queue.reserve(turn::take().turn(), 1, 1));
         queue.release(1, 1);
-        assert!(!queue.reserve(0, 41));
+        assert!(!queue.reserve(turn::take().turn(), 0, 41));
         queue.release(0, 41);
         queue.release(2, 60);
-        assert!(queue.reserve(2, 100));
+        assert!(queue.reserve(turn::take().turn(), 2, 100));
         assert_eq!(
             (queue.spans(), queue.bytes(), queue.high_water()),
             (2, 100, 2)

@@ -1,8 +1,6 @@
 //! A batch as an `ExportTraceServiceRequest`: the spans are wire bytes already, so this groups and
 //! copies. Lengths first, then one pass.
 
-use std::sync::Arc;
-
 use crate::chunk::{Chunk, InstrumentationScope, Run};
 use crate::wire::{field_len, put_bytes, put_length};
 
@@ -13,37 +11,41 @@ const SCOPE: u32 = 1;
 
 /// The request that carries `chunks`.
 pub(crate) fn request(resource: &[u8], chunks: &[Chunk]) -> Vec<u8> {
-    let runs = chunks.iter().flat_map(super::super::chunk::Chunk::runs);
+    let runs = chunks.iter().flat_map(Chunk::runs);
+    let runs = runs.filter(|run: &&Run| run.spans > 0);
     envelope(
         resource,
-        &by_scope(runs.map(|run: &Run| (&run.scope, run.bytes.as_slice()))),
+        &by_scope(runs.map(|run| (run.scope, run.bytes.as_slice()))),
     )
 }
 
 /// The request that carries a trace's waiting spans.
-pub(crate) fn waiting(resource: &[u8], runs: &[(Arc<InstrumentationScope>, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn waiting(
+    resource: &[u8],
+    runs: &[(&'static InstrumentationScope, Vec<u8>)],
+) -> Vec<u8> {
     envelope(
         resource,
-        &by_scope(runs.iter().map(|(scope, bytes)| (scope, bytes.as_slice()))),
+        &by_scope(runs.iter().map(|(scope, bytes)| (*scope, bytes.as_slice()))),
     )
 }
 
 /// The spans of one scope, and how long their message is.
 struct ScopeSpans<'a> {
-    scope: &'a Arc<InstrumentationScope>,
+    scope: &'static InstrumentationScope,
     runs: Vec<&'a [u8]>,
     length: usize,
 }
 
 fn by_scope<'a>(
-    runs: impl Iterator<Item = (&'a Arc<InstrumentationScope>, &'a [u8])>,
+    runs: impl Iterator<Item = (&'static InstrumentationScope, &'a [u8])>,
 ) -> Vec<ScopeSpans<'a>> {
     let mut scopes: Vec<ScopeSpans<'a>> = Vec::new();
     for (scope, bytes) in runs {
         // A program has a handful of tracers: a search beats a map.
         let index = scopes
             .iter()
-            .position(|s| Arc::ptr_eq(s.scope, scope))
+            .position(|s| std::ptr::eq(s.scope, scope))
             .unwrap_or_else(|| {
                 let length = field_len(SCOPE, scope.as_bytes().len());
                 scopes.push(ScopeSpans {
@@ -98,27 +100,30 @@ mod tests {
         }
     }
 
-    fn run(scope: &Arc<InstrumentationScope>, ids: &[u8]) -> (Arc<InstrumentationScope>, Vec<u8>) {
+    fn run(
+        scope: &'static InstrumentationScope,
+        ids: &[u8],
+    ) -> (&'static InstrumentationScope, Vec<u8>) {
         let spans = ids.iter().map(|id| span(*id)).collect();
         let bytes = message::ScopeSpans {
             spans,
             ..Default::default()
         }
         .encode_to_vec();
-        (Arc::clone(scope), bytes)
+        (scope, bytes)
     }
 
     #[test]
     fn spans_are_grouped_by_scope_and_read_back_in_order() {
         let [a, b] = [("a", None), ("b", Some("2"))]
-            .map(|(name, version)| Arc::new(InstrumentationScope::new(name, version)));
+            .map(|(name, version)| InstrumentationScope::new(name, version));
         let resource = message::Resource {
             dropped_attributes_count: 3,
             ..Default::default()
         };
         let bytes = waiting(
             &resource.encode_to_vec(),
-            &[run(&a, &[1, 200]), run(&b, &[3]), run(&a, &[4])],
+            &[run(a, &[1, 200]), run(b, &[3]), run(a, &[4])],
         );
         let scope = |name: &str, version: &str, ids: &[u8]| message::ScopeSpans {
             scope: Some(message::InstrumentationScope {

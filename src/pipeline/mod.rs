@@ -5,8 +5,8 @@ mod config;
 mod open;
 mod worker;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 pub use config::{Config, Exporter, OpenError, QueueConfig, Settings};
@@ -22,6 +22,7 @@ use crate::otlp::encode;
 use crate::sampler::{Ratio, Sampler};
 use crate::store::Store;
 use crate::sys;
+use crate::turn::{Guarded, Turn};
 use open::OpenTraces;
 use worker::Worker;
 
@@ -32,6 +33,8 @@ pub struct Pipeline {
     epoch: u32,
     ids: Ids,
     store: Store,
+    /// Empty buffers for the chunks of open traces.
+    buffers: Guarded<Vec<Vec<u8>>>,
     queue: Queue<Chunk>,
     open_traces: OpenTraces,
     counters: Counters,
@@ -41,21 +44,29 @@ pub struct Pipeline {
     closed: AtomicBool,
 }
 
+/// A request of four spans with a dozen attributes each fits without growing.
+const BUFFER_BYTES: usize = 4096;
+/// More traces than these are seldom open at once with a finished span each.
+const MAX_BUFFERS: usize = 64;
+
 /// The pipeline that new spans go to.
-static CURRENT: RwLock<Option<Arc<Pipeline>>> = RwLock::new(None);
+static CURRENT: Guarded<Option<Arc<Pipeline>>> = Guarded::new(None);
 
 /// The pipeline that new spans go to, None until one is configured and after `shutdown`.
-pub fn current() -> Option<Arc<Pipeline>> {
-    CURRENT
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+#[inline]
+pub fn current(turn: Turn<'_>) -> Option<Arc<Pipeline>> {
+    CURRENT.borrow(turn).clone()
+}
+
+/// True when there is a pipeline.
+#[inline]
+pub fn is_configured(turn: Turn<'_>) -> bool {
+    CURRENT.borrow(turn).is_some()
 }
 
 /// Puts `pipeline` in the place of the current one, which is returned, in one step.
-pub fn replace(pipeline: Option<Arc<Pipeline>>) -> Option<Arc<Pipeline>> {
-    let mut current = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
-    std::mem::replace(&mut *current, pipeline)
+pub fn replace(turn: Turn<'_>, pipeline: Option<Arc<Pipeline>>) -> Option<Arc<Pipeline>> {
+    std::mem::replace(&mut *CURRENT.borrow(turn), pipeline)
 }
 
 impl Pipeline {
@@ -71,6 +82,7 @@ impl Pipeline {
             epoch: sys::epoch(),
             ids: ids.map_or_else(Ids::random, Ids::scripted),
             store: Store::new(settings.queue.max_live_spans),
+            buffers: Guarded::new(Vec::new()),
             queue: Queue::new(settings.queue.max_entries, settings.queue.max_bytes),
             open_traces: OpenTraces::default(),
             counters: Counters::default(),
@@ -103,17 +115,18 @@ impl Pipeline {
         self.worker.drain(self, Instant::now() + timeout)
     }
 
-    /// Ends the pipeline: what has finished is sent, what is still open is abandoned, the worker
-    /// stops. True if everything was taken, within `timeout`.
-    pub fn shutdown(self: &Arc<Self>, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
+    /// Takes in nothing more: what has finished goes to the worker, what is still open is abandoned.
+    /// [`Self::stop`] follows.
+    pub fn close(&self, turn: Turn<'_>) {
         self.hand_over_open_traces();
         self.closed.store(true, Ordering::Relaxed);
-        self.store.reclaim_all(|name| self.abandon(name));
-        // Again: until here spans of other threads finished, and nothing will wake the worker for
-        // them. Now every span has given its record back, and so every finished one is in a chunk.
-        self.hand_over_open_traces();
-        let sent = self.worker.stop(self, deadline);
+        self.store.reclaim_all(turn, |name| self.abandon(name));
+    }
+
+    /// Sends what was handed over and ends the worker. True if everything was taken, within
+    /// `timeout`.
+    pub fn stop(self: &Arc<Self>, timeout: Duration) -> bool {
+        let sent = self.worker.stop(self, Instant::now() + timeout);
         // After the deadline the worker may still hold a batch; what is in the ring is lost.
         self.drop_queued();
         sent
@@ -223,6 +236,21 @@ impl Pipeline {
 
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// An empty buffer for the chunk of an open trace.
+    pub(crate) fn buffer(&self, turn: Turn<'_>) -> Vec<u8> {
+        let kept = self.buffers.borrow(turn).pop();
+        kept.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    /// Keeps a buffer for the next open trace.
+    pub(crate) fn keep_buffer(&self, turn: Turn<'_>, mut buffer: Vec<u8>) {
+        let mut kept = self.buffers.borrow(turn);
+        if kept.len() < MAX_BUFFERS && buffer.capacity() <= 16 * BUFFER_BYTES {
+            buffer.clear();
+            kept.push(buffer);
+        }
     }
 
     pub(crate) fn queue(&self) -> &Queue<Chunk> {

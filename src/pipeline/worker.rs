@@ -187,6 +187,8 @@ struct Run {
 struct Batch {
     chunks: Vec<Chunk>,
     spans: usize,
+    /// When the first of them was taken.
+    since: Option<Instant>,
 }
 
 impl Run {
@@ -251,13 +253,8 @@ impl Run {
         while self.fill() {
             self.send();
         }
-        let oldest = self
-            .batch
-            .chunks
-            .iter()
-            .map(super::super::chunk::Chunk::since)
-            .min()?;
-        let due = oldest + delay;
+        let waited = self.batch.chunks.iter().filter_map(Chunk::since);
+        let due = waited.chain(self.batch.since).min()? + delay;
         if due > Instant::now() {
             return Some(due);
         }
@@ -283,9 +280,10 @@ impl Run {
     fn fill(&mut self) -> bool {
         let max = self.pipeline.max_batch_size();
         while self.batch.spans < max {
-            let Some(chunk) = self.pipeline.queue.pop(super::super::chunk::Chunk::spans) else {
+            let Some(chunk) = self.pipeline.queue.pop(Chunk::spans) else {
                 return false;
             };
+            self.batch.since.get_or_insert_with(Instant::now);
             self.batch.spans += chunk.spans();
             self.batch.chunks.push(chunk);
         }
@@ -339,6 +337,9 @@ impl Batch {
         let rest = self.chunks.split_off(count.min(self.chunks.len()));
         let taken = std::mem::replace(&mut self.chunks, rest);
         self.spans -= total(&taken, Chunk::spans);
+        if self.chunks.is_empty() {
+            self.since = None;
+        }
         taken
     }
 }

@@ -9,7 +9,7 @@ use pyo3::exceptions::{
 use pyo3::prelude::*;
 
 use super::exception;
-use super::ffi::Token;
+use super::ffi::{Token, turn};
 use super::lifecycle;
 use super::span::PySpan;
 use super::start::Arguments;
@@ -67,17 +67,17 @@ impl PyBlock {
     }
 
     /// The span, unless it is the no-op span.
-    fn span(&self, py: Python<'_>) -> Option<Py<PySpan>> {
-        let span = self.state().span.as_ref().map(|span| span.clone_ref(py));
+    fn span<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
+        let span = self.state().span.as_ref().map(|span| span.bind(py).clone());
         span.filter(|span| span.get().core().is_some())
     }
 
-    fn activate(&self, py: Python<'_>, span: Option<&Py<PySpan>>) -> PyResult<()> {
+    fn activate(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<()> {
         if self.span(py).is_none() {
             return Ok(());
         }
         let scope = self.tracer.get().scope();
-        let before = scope.active(py)?;
+        let before = scope.active(py)?.map(Bound::unbind);
         let token = scope.enter(py, span)?;
         self.state().active = Some(Active { token, before });
         Ok(())
@@ -91,7 +91,8 @@ impl PyBlock {
         };
         if !self.tracer.get().scope().leave(py, token)? {
             if let Some(span) = self.span(py) {
-                span.get().mark_left(py, before);
+                span.get()
+                    .mark_left(py, before.map(|span| span.into_bound(py)));
             }
         }
         Ok(())
@@ -100,7 +101,7 @@ impl PyBlock {
 
 #[pymethods]
 impl PyBlock {
-    fn __enter__(&self, py: Python<'_>) -> PyResult<Py<PySpan>> {
+    fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySpan>> {
         let span = self.start(py)?;
         self.activate(py, Some(&span))?;
         Ok(span)
@@ -139,14 +140,14 @@ impl PyBlock {
 
     /// Starts the span. It is not active yet.
     #[pyo3(name = "_start")]
-    fn start(&self, py: Python<'_>) -> PyResult<Py<PySpan>> {
+    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySpan>> {
         if std::mem::replace(&mut self.state().entered, true) {
             return Err(PyRuntimeError::new_err(
                 "a block can be entered once: call start_as_current_span for each",
             ));
         }
         let span = self.arguments.start(py, self.tracer.get())?;
-        self.state().span = Some(span.clone_ref(py));
+        self.state().span = Some(span.clone().unbind());
         Ok(span)
     }
 
@@ -156,7 +157,7 @@ impl PyBlock {
         let suspended = std::mem::take(&mut self.state().suspended);
         let active = match suspended {
             Suspended::Never => self.span(py),
-            Suspended::With(active) => active,
+            Suspended::With(active) => active.map(|span| span.into_bound(py)),
         };
         self.activate(py, active.as_ref())
     }
@@ -168,7 +169,7 @@ impl PyBlock {
             return Ok(());
         }
         let active = self.tracer.get().scope().active(py)?;
-        self.state().suspended = Suspended::With(active);
+        self.state().suspended = Suspended::With(active.map(Bound::unbind));
         self.restore(py)
     }
 
@@ -198,7 +199,7 @@ impl PyBlock {
 
 /// Says on the span what left its block.
 fn tell(py: Python<'_>, core: &Span, error: &Bound<'_, PyBaseException>) -> PyResult<()> {
-    if !core.is_recording() {
+    if !core.is_recording(turn(py)) {
         return Ok(());
     }
     let Some(_below) = lifecycle::Below::enter() else {
@@ -206,18 +207,18 @@ fn tell(py: Python<'_>, core: &Span, error: &Bound<'_, PyBaseException>) -> PyRe
     };
     let name = error.get_type().name()?.to_string();
     if !is_failure(py, error)? {
-        core.set_attribute(ENDED_BY, Value::Text(&name));
+        core.set_attribute(turn(py), ENDED_BY, Value::Text(&name));
         return Ok(());
     }
     exception::record(core, error)?;
-    if core.status().code == StatusCode::Unset {
+    if core.status(turn(py)).code == StatusCode::Unset {
         let message = exception::message(error);
         let description = if message.is_empty() {
             name
         } else {
             format!("{name}: {message}")
         };
-        core.set_status(StatusCode::Error, Some(&description));
+        core.set_status(turn(py), StatusCode::Error, Some(&description));
     }
     Ok(())
 }

@@ -288,7 +288,7 @@ pub(crate) fn shutdown(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
 /// of the `worker`, and `last_error` of an exporter. Keys may be added.
 #[pyfunction]
 pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let pipeline = lifecycle::current_or_last();
+    let pipeline = lifecycle::current_or_last(py);
     if let Some(pipeline) = &pipeline {
         lifecycle::deliver(py, pipeline);
     }
@@ -297,19 +297,19 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         .as_ref()
         .map_or(&nothing, |pipeline| pipeline.counters());
     let stats = PyDict::new(py);
-    for (key, counter) in [
-        ("started", &counters.started),
-        ("sampled", &counters.sampled),
-        ("recorded", &counters.recorded),
-        ("finished", &counters.finished),
-        ("sent", &counters.sent),
-        ("abandoned", &counters.abandoned),
-        ("discarded", &counters.discarded),
-        ("ignored_writes", &counters.ignored_writes),
-        ("dropped_values", &counters.dropped_values),
-        ("left_blocks", &counters.left_blocks),
+    for (key, count) in [
+        ("started", counters.started.get()),
+        ("sampled", counters.sampled.get()),
+        ("recorded", counters.recorded.get()),
+        ("finished", counters.finished.get()),
+        ("sent", counters.sent.get()),
+        ("abandoned", counters.abandoned.get()),
+        ("discarded", counters.discarded.get()),
+        ("ignored_writes", counters.ignored_writes.get()),
+        ("dropped_values", counters.dropped_values.get()),
+        ("left_blocks", counters.left_blocks.get()),
     ] {
-        stats.set_item(key, counter.get())?;
+        stats.set_item(key, count)?;
     }
     let dropped = PyDict::new(py);
     for reason in Reason::ALL {

@@ -4,6 +4,7 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use super::ffi::turn;
 use super::lifecycle;
 use super::value::{Reader, pairs, text};
 use crate::span::Span;
@@ -20,7 +21,7 @@ pub(crate) fn record(span: &Span, error: &Bound<'_, PyBaseException>) -> PyResul
     facts.set_item("exception.stacktrace", stack_trace(py, error))?;
     let reader = Reader::new(span.trace().pipeline());
     let attributes = reader.attributes("error", Some(facts.as_any()))?;
-    span.add_event("exception", None, pairs(&attributes));
+    span.add_event(turn(py), "exception", None, pairs(&attributes));
     Ok(())
 }
 

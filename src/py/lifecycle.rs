@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::ffi::turn;
 use crate::pipeline::{self, Pipeline};
 use crate::sys;
 
@@ -21,7 +22,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) fn install(py: Python<'_>, new: Arc<Pipeline>, timeout: Duration) -> PyResult<()> {
     register_hooks(py)?;
     remember(&new);
-    if let Some(old) = pipeline::replace(Some(new)) {
+    if let Some(old) = pipeline::replace(turn(py), Some(new)) {
         py.detach(|| old.retire(timeout));
         deliver(py, &old);
     }
@@ -42,11 +43,12 @@ pub(crate) fn alive() -> Vec<Arc<Pipeline>> {
 /// Ends all of them. True if everything was taken within `timeout`.
 pub(crate) fn shutdown(py: Python<'_>, timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
-    let current = pipeline::replace(None);
+    let current = pipeline::replace(turn(py), None);
     let mut sent = true;
     for pipeline in alive() {
         let left = deadline.saturating_duration_since(Instant::now());
-        sent &= py.detach(|| pipeline.shutdown(left));
+        pipeline.close(turn(py));
+        sent &= py.detach(|| pipeline.stop(left));
         pass_on(py, &pipeline);
     }
     if let Some(current) = current {
@@ -59,8 +61,9 @@ pub(crate) fn shutdown(py: Python<'_>, timeout: Duration) -> bool {
 static LAST: Mutex<Option<Arc<Pipeline>>> = Mutex::new(None);
 
 /// The current pipeline, or the last one.
-pub(crate) fn current_or_last() -> Option<Arc<Pipeline>> {
-    pipeline::current().or_else(|| LAST.lock().unwrap_or_else(PoisonError::into_inner).clone())
+pub(crate) fn current_or_last(py: Python<'_>) -> Option<Arc<Pipeline>> {
+    pipeline::current(turn(py))
+        .or_else(|| LAST.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
 fn remember(pipeline: &Arc<Pipeline>) {
@@ -153,7 +156,7 @@ fn pass_on(py: Python<'_>, pipeline: &Pipeline) {
 #[pyo3(name = "_after_fork_in_child")]
 fn after_fork_in_child(py: Python<'_>) {
     sys::forked();
-    let inherited = pipeline::replace(None);
+    let inherited = pipeline::replace(turn(py), None);
     let all = std::mem::take(&mut *ALIVE.lock().unwrap_or_else(PoisonError::into_inner));
     std::mem::forget(all);
     let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -161,7 +164,7 @@ fn after_fork_in_child(py: Python<'_>) {
     let Some(inherited) = inherited else { return };
     if let Ok(reborn) = inherited.reborn() {
         remember(&reborn);
-        pipeline::replace(Some(reborn));
+        pipeline::replace(turn(py), Some(reborn));
     } else {
         // Its file cannot be opened again: the child goes on without tracing, and says so.
         let logging = py

@@ -9,6 +9,7 @@ mod data;
 mod error;
 mod exception;
 mod exporter;
+mod fast;
 mod ffi;
 mod lifecycle;
 mod sampler;
@@ -29,8 +30,8 @@ mod _core {
     use pyo3::prelude::{Bound, Py, PyModule, PyModuleMethods, PyResult};
 
     use super::{
-        block, clock, config, context, data, error, exporter, ffi, sampler, span, start, tracer,
-        view,
+        block, clock, config, context, data, error, exporter, fast, ffi, sampler, span, start,
+        tracer, view,
     };
 
     #[pymodule_export]
@@ -67,6 +68,7 @@ mod _core {
             let text = "nanospan does not support subinterpreters";
             return Err(PyImportError::new_err(text));
         }
+        fast::install_all(module.py())?;
         module.add("ROOT", Py::new(module.py(), PyRoot)?)?;
         module.add("tracing", PyTracer::global(module.py())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -11,31 +11,29 @@ use pyo3::prelude::*;
 use super::ffi::{ContextVar, Token};
 use super::span::PySpan;
 
-/// The active-span scope of one namespace.
+/// The active-span scope of one namespace. It lives as long as the program.
 pub(crate) struct Scope {
     variable: ContextVar,
 }
 
-type Scopes = Option<HashMap<String, Arc<Scope>>>;
+type Scopes = Option<HashMap<String, &'static Scope>>;
 static SCOPES: Mutex<Scopes> = Mutex::new(None);
 
 /// The scope of a namespace, the same for all its tracers.
-pub(crate) fn of_namespace(py: Python<'_>, namespace: &str) -> PyResult<Arc<Scope>> {
+pub(crate) fn of_namespace(py: Python<'_>, namespace: &str) -> PyResult<&'static Scope> {
     let known = |scopes: &Scopes| {
         scopes
             .as_ref()
-            .and_then(|scopes| scopes.get(namespace).cloned())
+            .and_then(|scopes| scopes.get(namespace).copied())
     };
     if let Some(scope) = known(&SCOPES.lock().unwrap_or_else(PoisonError::into_inner)) {
         return Ok(scope);
     }
     // Made without the lock: an allocation may run the garbage collector, and so any code.
-    let made = Arc::new(Scope::new(py, namespace)?);
+    let made = Box::leak(Box::new(Scope::new(py, namespace)?));
     let mut scopes = SCOPES.lock().unwrap_or_else(PoisonError::into_inner);
     let scopes = scopes.get_or_insert_default();
-    Ok(Arc::clone(
-        scopes.entry(namespace.to_owned()).or_insert(made),
-    ))
+    Ok(scopes.entry(namespace.to_owned()).or_insert(made))
 }
 
 impl Scope {
@@ -47,10 +45,10 @@ impl Scope {
 
     /// The active span of the current context. A span whose block was left in another context is
     /// not active any more: the one before it is.
-    pub(crate) fn active(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
+    pub(crate) fn active<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         let mut span = self.get(py)?;
         let mut stepped = false;
-        while let Some(left) = span.take_if(|span| span.get().is_left()) {
+        while let Some(left) = span.take_if(|span| span.get().is_left(py)) {
             span = left.get().before(py);
             stepped = true;
         }
@@ -61,16 +59,20 @@ impl Scope {
     }
 
     /// Makes a span active in the current context, or none.
-    pub(crate) fn set(&self, py: Python<'_>, span: Option<&Py<PySpan>>) -> PyResult<()> {
+    pub(crate) fn set(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<()> {
         self.enter(py, span).map(drop)
     }
 
     /// Makes a span active, or none, until [`Self::leave`]. The token belongs to a block, never to
     /// a span: contexts hold spans and a token holds its context, so the two would keep each other
     /// alive.
-    pub(crate) fn enter(&self, py: Python<'_>, span: Option<&Py<PySpan>>) -> PyResult<Token> {
+    pub(crate) fn enter(
+        &self,
+        py: Python<'_>,
+        span: Option<&Bound<'_, PySpan>>,
+    ) -> PyResult<Token> {
         match span {
-            Some(span) => self.variable.set(py, span.bind(py).as_any()),
+            Some(span) => self.variable.set(py, span.as_any()),
             None => self.variable.set(py, &py.None().into_bound(py)),
         }
     }
@@ -86,11 +88,9 @@ impl Scope {
         }
     }
 
-    fn get(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
+    fn get<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         let value = self.variable.get(py)?;
         // Only spans and None are ever stored, unless somebody else found the variable.
-        Ok(value
-            .and_then(|value| value.cast_into::<PySpan>().ok())
-            .map(Bound::unbind))
+        Ok(value.and_then(|value| value.cast_into_exact::<PySpan>().ok()))
     }
 }

@@ -1,8 +1,7 @@
 //! `Span`: the handle that Python holds.
 
-use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::cell::{RefCell, RefMut};
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;
@@ -13,12 +12,14 @@ use super::context::PySpanContext;
 use super::data::{events, links, span_kind, status_code};
 use super::error::{ReleasedSpanError, misuse, wrong_type};
 use super::exception;
+use super::ffi::{dropping, turn};
 use super::lifecycle;
 use super::scope::Scope;
 use super::value::{Change, Reader, pairs, plain, text, to_dict};
 use crate::otlp::message;
 use crate::span::{FinishError, Span};
 use crate::trace::Trace;
+use crate::turn::{Guarded, Turn};
 
 /// One unit of work: started by a tracer, finished by hand or by its block.
 ///
@@ -33,15 +34,22 @@ pub(crate) struct PySpan {
 
 pub(crate) struct Recording {
     span: Span,
-    name: OnceLock<Py<PyString>>,
-    scope: Arc<Scope>,
+    scope: &'static Scope,
+    held: Guarded<Held>,
+}
+
+/// What the handle holds of Python's. It is moved out before it is dropped: the death of a handle may
+/// run anybody's code.
+#[derive(Default)]
+struct Held {
+    name: Option<Py<PyString>>,
     /// The nearest ancestor that had not finished when this was last looked at: it becomes active
     /// when this span finishes. A span that has finished keeps no finished parent.
-    parent: Mutex<Option<Py<PySpan>>>,
+    parent: Option<Py<PySpan>>,
     /// Its block was left in another context than it was entered in.
-    left: AtomicBool,
+    left: bool,
     /// What was active before that block.
-    before: Mutex<Option<Py<PySpan>>>,
+    before: Option<Py<PySpan>>,
 }
 
 impl PySpan {
@@ -51,48 +59,45 @@ impl PySpan {
     }
 
     pub(crate) fn new(
-        py: Python<'_>,
         span: Span,
         name: Option<Py<PyString>>,
-        scope: Arc<Scope>,
-        parent: Option<Py<PySpan>>,
+        scope: &'static Scope,
+        parent: Option<Bound<'_, PySpan>>,
     ) -> Self {
-        let once = OnceLock::new();
-        if let Some(name) = name {
-            once.get_or_init(|| name);
-        }
-        let parent = parent.and_then(|parent| Self::unfinished_from(py, parent));
+        let parent = parent.and_then(Self::unfinished_from);
+        let held = Held {
+            name,
+            parent: parent.map(Bound::unbind),
+            ..Held::default()
+        };
         Self {
             recording: Some(Recording {
                 span,
-                name: once,
                 scope,
-                parent: Mutex::new(parent),
-                left: AtomicBool::new(false),
-                before: Mutex::new(None),
+                held: Guarded::new(held),
             }),
         }
     }
 
     /// The core's span; None for the no-op span.
+    #[inline]
     pub(crate) fn core(&self) -> Option<&Span> {
         self.recording.as_ref().map(|recording| &recording.span)
     }
 
     /// True when the span's tracer has the namespace of `scope`.
-    pub(crate) fn is_in(&self, scope: &Arc<Scope>) -> bool {
+    pub(crate) fn is_in(&self, scope: &'static Scope) -> bool {
         self.recording
             .as_ref()
-            .is_some_and(|recording| Arc::ptr_eq(&recording.scope, scope))
+            .is_some_and(|recording| std::ptr::eq(recording.scope, scope))
     }
 
     /// Of this span and its ancestors in the local trace, the root, if it is still open.
-    pub(crate) fn open_root(
-        py: Python<'_>,
-        span: Py<PySpan>,
+    pub(crate) fn open_root<'py>(
+        span: Bound<'py, PySpan>,
         trace: &Arc<Trace>,
-    ) -> Option<Py<Self>> {
-        let mut span = Self::unfinished_from(py, span)?;
+    ) -> Option<Bound<'py, Self>> {
+        let mut span = Self::unfinished_from(span)?;
         loop {
             let core = span
                 .get()
@@ -101,53 +106,48 @@ impl PySpan {
             if core.is_root() {
                 return Some(span);
             }
-            span = Self::unfinished_from(py, span.get().parent(py)?)?;
+            span = Self::unfinished_from(span.get().parent(span.py())?)?;
         }
     }
 
     /// True when its block was left in another context than it was entered in.
-    pub(crate) fn is_left(&self) -> bool {
-        self.recording
-            .as_ref()
-            .is_some_and(|recording| recording.left.load(Ordering::Relaxed))
+    pub(crate) fn is_left(&self, py: Python<'_>) -> bool {
+        self.held(py).is_some_and(|held| held.left)
     }
 
     /// What was active before the block that left it.
-    pub(crate) fn before(&self, py: Python<'_>) -> Option<Py<PySpan>> {
-        let recording = self.recording.as_ref()?;
-        lock(&recording.before)
-            .as_ref()
-            .map(|span| span.clone_ref(py))
+    pub(crate) fn before<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
+        let held = self.held(py)?;
+        held.before.as_ref().map(|span| span.bind(py).clone())
     }
 
     /// Marks the span as left by its block in another context, for whoever finds it active.
-    pub(crate) fn mark_left(&self, py: Python<'_>, before: Option<Py<PySpan>>) {
+    pub(crate) fn mark_left(&self, py: Python<'_>, before: Option<Bound<'_, PySpan>>) {
         let Some(recording) = &self.recording else {
             return;
         };
-        let before = before.filter(|before| !self.comes_before(py, before));
-        let replaced = std::mem::replace(&mut *lock(&recording.before), before);
-        recording.left.store(true, Ordering::Relaxed);
-        recording
-            .span
-            .trace()
-            .pipeline()
-            .counters()
-            .left_blocks
-            .add(1);
-        drop(replaced);
+        let before = before.filter(|before| !self.comes_before(before));
+        let before = before.map(Bound::unbind);
+        let replaced = {
+            let mut held = recording.held.borrow(turn(py));
+            held.left = true;
+            std::mem::replace(&mut held.before, before)
+        };
+        let pipeline = recording.span.trace().pipeline();
+        pipeline.counters().left_blocks.add(1);
+        drop(replaced.map(|span| span.into_bound(py)));
     }
 
     /// True when whoever steps back from `span` over left spans meets this one. A generator that
     /// goes on in a copy of its own context enters its span where it is active already; its span
     /// must not come before itself, or the steps would never end.
-    fn comes_before(&self, py: Python<'_>, span: &Py<PySpan>) -> bool {
-        let mut step = Some(span.clone_ref(py));
+    fn comes_before(&self, span: &Bound<'_, PySpan>) -> bool {
+        let mut step = Some(span.clone());
         while let Some(span) = step {
             if std::ptr::eq(span.get(), self) {
                 return true;
             }
-            step = span.get().before(py);
+            step = span.get().before(span.py());
         }
         false
     }
@@ -164,32 +164,39 @@ impl PySpan {
         };
         recording
             .span
-            .link(&text(name), start_time_ns)
+            .link(turn(py), &text(name), start_time_ns)
             .map_err(|_| {
                 misuse(format!(
                     "span must be a draft that is not linked yet, got {}",
                     self.name_text(py)
                 ))
             })?;
-        recording.name.get_or_init(|| plain(name));
+        let name = plain(name);
+        recording.held.borrow(turn(py)).name.get_or_insert(name);
         Ok(())
     }
 
     /// Ends the span and leaves the active span alone: for blocks, which have restored it already.
-    pub(crate) fn end(&self, py: Python<'_>, end_time_ns: Option<u64>) -> PyResult<()> {
+    /// True if it had not ended before.
+    pub(crate) fn end(&self, py: Python<'_>, end_time_ns: Option<u64>) -> PyResult<bool> {
         let Some(recording) = &self.recording else {
-            return Ok(());
+            return Ok(false);
         };
         let pipeline = recording.span.trace().pipeline();
-        match recording.span.finish(end_time_ns) {
-            Ok(()) => recording.shorten(py),
+        let ended = match recording.span.finish(turn(py), end_time_ns) {
+            Ok(first) => {
+                if first {
+                    recording.shorten(py);
+                }
+                first
+            }
             Err(FinishError::Draft) => {
                 return Err(misuse(
                     "finish: the span is a draft, give it a name with link_span first".to_owned(),
                 ));
             }
             // In a forked child the parent's table of notices may be locked for ever.
-            Err(FinishError::EndBeforeStart(_)) if recording.span.is_inherited() => (),
+            Err(FinishError::EndBeforeStart(_)) if recording.span.is_inherited() => false,
             Err(FinishError::EndBeforeStart(by_ns)) => {
                 let name = self.name_text(py);
                 pipeline.notices().leave("end before start", || {
@@ -198,35 +205,52 @@ impl PySpan {
                     )
                 });
                 lifecycle::deliver(py, pipeline);
+                false
             }
-        }
+        };
         if recording.span.is_root() && !recording.span.is_inherited() {
             lifecycle::deliver(py, pipeline);
+        }
+        Ok(ended)
+    }
+
+    /// Ends the span now; if it is active, an ancestor is then.
+    pub(crate) fn finish_now(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().end(slf.py(), None)? {
+            step_up(slf)?;
         }
         Ok(())
     }
 
-    fn parent(&self, py: Python<'_>) -> Option<Py<PySpan>> {
+    #[inline]
+    fn held<'a>(&'a self, py: Python<'a>) -> Option<RefMut<'a, Held>> {
         let recording = self.recording.as_ref()?;
-        lock(&recording.parent)
-            .as_ref()
-            .map(|parent| parent.clone_ref(py))
+        Some(recording.held.borrow(turn(py)))
+    }
+
+    fn parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
+        let held = self.held(py)?;
+        held.parent.as_ref().map(|parent| parent.bind(py).clone())
+    }
+
+    fn is_unfinished(&self, py: Python<'_>) -> bool {
+        self.core().is_some_and(|span| span.is_unfinished(turn(py)))
     }
 
     /// `span`, or its nearest ancestor that has not finished.
-    fn unfinished_from(py: Python<'_>, span: Py<PySpan>) -> Option<Py<PySpan>> {
+    fn unfinished_from(span: Bound<'_, PySpan>) -> Option<Bound<'_, PySpan>> {
         let mut span = span;
-        while !span.get().core().is_some_and(Span::is_unfinished) {
-            span = span.get().parent(py)?;
+        while !span.get().is_unfinished(span.py()) {
+            span = span.get().parent(span.py())?;
         }
         Some(span)
     }
 
-    fn read(&self) -> PyResult<message::Span> {
+    fn read(&self, py: Python<'_>) -> PyResult<message::Span> {
         let Some(span) = self.core() else {
             return Ok(message::Span::default());
         };
-        span.read().map_err(|_| {
+        span.read(turn(py)).map_err(|_| {
             ReleasedSpanError::new_err(
                 "attributes, events and links are gone: the span was released, or its trace was \
                  handed over to the exporters",
@@ -242,14 +266,13 @@ impl PySpan {
 impl Recording {
     /// Keeps the nearest unfinished ancestor instead of a finished parent.
     fn shorten(&self, py: Python<'_>) {
-        let parent = lock(&self.parent)
-            .as_ref()
-            .map(|parent| parent.clone_ref(py));
-        let Some(parent) = parent else { return };
-        let nearest = PySpan::unfinished_from(py, parent);
-        let replaced = std::mem::replace(&mut *lock(&self.parent), nearest);
-        // The lock is gone: dropping a handle may end spans.
-        drop(replaced);
+        let parent = match &self.held.borrow(turn(py)).parent {
+            Some(parent) if !parent.get().is_unfinished(py) => parent.bind(py).clone(),
+            _ => return,
+        };
+        let nearest = PySpan::unfinished_from(parent).map(Bound::unbind);
+        let replaced = std::mem::replace(&mut self.held.borrow(turn(py)).parent, nearest);
+        drop(replaced.map(|span| span.into_bound(py)));
     }
 }
 
@@ -301,10 +324,9 @@ impl PySpan {
     #[getter]
     fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         let name = self
-            .recording
-            .as_ref()
-            .and_then(|recording| recording.name.get());
-        name.map_or_else(|| PyString::new(py, ""), |name| name.bind(py).clone())
+            .held(py)
+            .and_then(|held| Some(held.name.as_ref()?.bind(py).clone()));
+        name.unwrap_or_else(|| PyString::new(py, ""))
     }
 
     /// What the span is to the one who asked for its work.
@@ -315,53 +337,57 @@ impl PySpan {
 
     /// Nanoseconds since 1970; 0 for a draft and for the no-op span.
     #[getter]
-    fn start_time_ns(&self) -> u64 {
-        self.core().map_or(0, Span::start_time_ns)
+    fn start_time_ns(&self, py: Python<'_>) -> u64 {
+        self.core().map_or(0, |span| span.start_time_ns(turn(py)))
     }
 
     /// Nanoseconds since 1970, None until the span finishes.
     #[getter]
-    fn end_time_ns(&self) -> Option<u64> {
-        self.core().and_then(Span::end_time_ns)
+    fn end_time_ns(&self, py: Python<'_>) -> Option<u64> {
+        self.core().and_then(|span| span.end_time_ns(turn(py)))
     }
 
     /// How the work ended, as far as anybody said.
     #[getter]
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        status_code(py, self.core().map_or(0, |span| span.status().code as i32))
+        status_code(
+            py,
+            self.core()
+                .map_or(0, |span| span.status(turn(py)).code as i32),
+        )
     }
 
     /// Why it failed, None unless that was said.
     #[getter]
-    fn status_description(&self) -> Option<String> {
+    fn status_description(&self, py: Python<'_>) -> Option<String> {
         self.core()
-            .and_then(|span| span.status().description)
+            .and_then(|span| span.status(turn(py)).description)
             .map(String::from)
     }
 
     /// The attributes, as a new dict; raises `ReleasedSpanError` once they are gone.
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        to_dict(py, &self.read()?.attributes)
+        to_dict(py, &self.read(py)?.attributes)
     }
 
     /// The events, as they were added; raises `ReleasedSpanError` once they are gone.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        events(py, &self.read()?)
+        events(py, &self.read(py)?)
     }
 
     /// The links, as they were added; raises `ReleasedSpanError` once they are gone.
     #[getter]
     fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        links(py, &self.read()?)
+        links(py, &self.read(py)?)
     }
 
     /// True while what is set on the span is kept.
     ///
     /// It is sampled, or may still be, and has not ended.
-    fn is_recording(&self) -> bool {
-        self.core().is_some_and(Span::is_recording)
+    fn is_recording(&self, py: Python<'_>) -> bool {
+        self.core().is_some_and(|span| span.is_recording(turn(py)))
     }
 
     /// Sets an attribute; the last write of a key wins, None removes it.
@@ -378,7 +404,7 @@ impl PySpan {
             .map_err(|_| wrong_type("key", "a str", key))?;
         let key = text(key);
         let changed = Reader::new(span.trace().pipeline()).change(&key, value)?;
-        apply(span, &key, changed);
+        apply(turn(value.py()), span, &key, changed);
         Ok(())
     }
 
@@ -390,7 +416,8 @@ impl PySpan {
             return Ok(());
         };
         let reader = Reader::new(span.trace().pipeline());
-        change(span, reader.changes("attributes", Some(attributes))?);
+        let changes = reader.changes("attributes", Some(attributes))?;
+        change(turn(attributes.py()), span, changes);
         Ok(())
     }
 
@@ -411,7 +438,7 @@ impl PySpan {
         let time_ns = argument::time_ns("time_ns", time_ns)?;
         let reader = Reader::new(span.trace().pipeline());
         let attributes = reader.attributes("attributes", attributes)?;
-        span.add_event(&text(name), time_ns, pairs(&attributes));
+        span.add_event(turn(name.py()), &text(name), time_ns, pairs(&attributes));
         Ok(())
     }
 
@@ -430,8 +457,9 @@ impl PySpan {
             .map_err(|_| wrong_type("context", "a SpanContext", context))?;
         let reader = Reader::new(span.trace().pipeline());
         let attributes = reader.attributes("attributes", attributes)?;
+        let turn = turn(context.py());
         if let Some(context) = &context.get().0 {
-            span.add_link(context, pairs(&attributes));
+            span.add_link(turn, context, pairs(&attributes));
         }
         Ok(())
     }
@@ -453,7 +481,7 @@ impl PySpan {
             .map_err(|_| wrong_type("error", "a str or an exception", error))?;
         let message = text(message);
         let attributes = [("exception.message", crate::value::Value::Text(&message))];
-        span.add_event("exception", None, attributes.into_iter());
+        span.add_event(turn(error.py()), "exception", None, attributes.into_iter());
         Ok(())
     }
 
@@ -477,7 +505,7 @@ impl PySpan {
                     .map_err(|_| wrong_type("description", "a str or None", came))
             })
             .transpose()?;
-        span.set_status(code, description.map(text).as_deref());
+        span.set_status(turn(status.py()), code, description.map(text).as_deref());
         Ok(())
     }
 
@@ -492,13 +520,11 @@ impl PySpan {
         py: Python<'_>,
         end_time_ns: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let Some(span) = slf.get().core() else {
+        if slf.get().core().is_none() {
             return Ok(());
-        };
+        }
         let end_time_ns = argument::time_ns("end_time_ns", end_time_ns)?;
-        let was_unfinished = span.is_unfinished();
-        slf.get().end(py, end_time_ns)?;
-        if was_unfinished && !span.is_unfinished() {
+        if slf.get().end(py, end_time_ns)? {
             step_up(slf)?;
         }
         Ok(())
@@ -512,7 +538,7 @@ impl PySpan {
         let Some(recording) = &slf.get().recording else {
             return Ok(());
         };
-        recording.span.release();
+        recording.span.release(turn(py));
         recording.shorten(py);
         step_up(slf)
     }
@@ -532,16 +558,16 @@ impl PySpan {
 }
 
 /// Sets and unsets what a mapping asked for.
-pub(crate) fn change(span: &Span, changes: Vec<(String, Change)>) {
+pub(crate) fn change(turn: Turn<'_>, span: &Span, changes: Vec<(String, Change)>) {
     for (key, change) in changes {
-        apply(span, &key, change);
+        apply(turn, span, &key, change);
     }
 }
 
-fn apply(span: &Span, key: &str, change: Change) {
+fn apply(turn: Turn<'_>, span: &Span, key: &str, change: Change) {
     match change {
-        Change::Set(value) => span.set_attribute(key, value.as_value()),
-        Change::Unset => span.unset_attribute(key),
+        Change::Set(value) => span.set_attribute(turn, key, value.as_value()),
+        Change::Unset => span.unset_attribute(turn, key),
         Change::Nothing => (),
     }
 }
@@ -552,25 +578,15 @@ fn step_up(span: &Bound<'_, PySpan>) -> PyResult<()> {
     let Some(recording) = &span.get().recording else {
         return Ok(());
     };
-    let scope = &recording.scope;
+    let scope = recording.scope;
     if !scope.active(py)?.is_some_and(|active| active.is(span)) {
         return Ok(());
     }
-    let mut ancestor = span
-        .get()
-        .parent(py)
-        .and_then(|p| PySpan::unfinished_from(py, p));
+    let mut ancestor = span.get().parent(py).and_then(PySpan::unfinished_from);
     while let Some(other) = ancestor.take_if(|ancestor| !ancestor.get().is_in(scope)) {
-        ancestor = other
-            .get()
-            .parent(py)
-            .and_then(|p| PySpan::unfinished_from(py, p));
+        ancestor = other.get().parent(py).and_then(PySpan::unfinished_from);
     }
     scope.set(py, ancestor.as_ref())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 thread_local! {
@@ -585,12 +601,9 @@ impl Drop for PySpan {
         let Some(recording) = &mut self.recording else {
             return;
         };
-        let held = [&mut recording.parent, &mut recording.before].map(|mutex| {
-            mutex
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
-        });
+        recording.span.discard(turn(dropping()));
+        let held = recording.held.get_mut();
+        let held = [held.parent.take(), held.before.take()];
         if held.iter().all(Option::is_none) {
             return;
         }

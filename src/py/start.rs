@@ -1,7 +1,5 @@
 //! The arguments with which spans start, checked, and the start itself.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
@@ -9,6 +7,7 @@ use pyo3::types::{PyString, PyType};
 use super::argument;
 use super::context::PySpanContext;
 use super::error::wrong_type;
+use super::ffi::turn;
 use super::span::PySpan;
 use super::tracer::PyTracer;
 use super::value::{Attributes, Reader, pairs, plain, text};
@@ -88,8 +87,12 @@ impl Arguments {
     }
 
     /// Starts the span. Everything that may run Python code, and raise, comes first.
-    pub(crate) fn start(&self, py: Python<'_>, tracer: &PyTracer) -> PyResult<Py<PySpan>> {
-        let Some(pipeline) = PyTracer::pipeline() else {
+    pub(crate) fn start<'py>(
+        &self,
+        py: Python<'py>,
+        tracer: &PyTracer,
+    ) -> PyResult<Bound<'py, PySpan>> {
+        let Some(pipeline) = PyTracer::pipeline(py) else {
             return no_op(py);
         };
         let reader = Reader::new(&pipeline);
@@ -98,7 +101,7 @@ impl Arguments {
         let links = read_links(&reader, self.links.as_ref().map(|links| links.bind(py)))?;
         let parent = match &self.parent {
             ParentArgument::Active => tracer.scope().active(py)?,
-            ParentArgument::Span(span) => Some(span.clone_ref(py)),
+            ParentArgument::Span(span) => Some(span.bind(py).clone()),
             ParentArgument::Root | ParentArgument::Context(_) => None,
         };
         let name = self.name.as_ref().map(|name| name.bind(py));
@@ -118,16 +121,14 @@ impl Arguments {
                 (_, None) => Parent::Root,
             },
         };
-        let span = tracer.core().start(&pipeline, &options);
-        pairs(&attributes).for_each(|(key, value)| span.set_attribute(key, value));
+        let turn = turn(py);
+        let span = tracer.core().start(turn, &pipeline, &options);
+        pairs(&attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
         for (context, attributes) in &links {
-            span.add_link(context, pairs(attributes));
+            span.add_link(turn, context, pairs(attributes));
         }
         let name = name.map(plain);
-        Py::new(
-            py,
-            PySpan::new(py, span, name, Arc::clone(tracer.scope()), parent),
-        )
+        Bound::new(py, PySpan::new(span, name, tracer.scope(), parent))
     }
 }
 
@@ -152,10 +153,10 @@ impl ParentArgument {
 }
 
 /// The one span of everybody who traces without configuration.
-pub(crate) fn no_op(py: Python<'_>) -> PyResult<Py<PySpan>> {
+pub(crate) fn no_op(py: Python<'_>) -> PyResult<Bound<'_, PySpan>> {
     static SPAN: PyOnceLock<Py<PySpan>> = PyOnceLock::new();
     SPAN.get_or_try_init(py, || Py::new(py, PySpan::no_op()))
-        .map(|span| span.clone_ref(py))
+        .map(|span| span.bind(py).clone())
 }
 
 fn read_links(

@@ -10,6 +10,7 @@ use super::argument::{self, Given};
 use super::block::PyBlock;
 use super::data::{PySpanData, in_start_order, read};
 use super::error::{wrong_type, wrong_value};
+use super::ffi::turn;
 use super::lifecycle;
 use super::scope::{self, Scope};
 use super::span::{PySpan, change};
@@ -23,8 +24,8 @@ use crate::tracer::Tracer;
 /// Makes spans under one name, in one namespace. Until `configure` all it does is nothing.
 #[pyclass(frozen, weakref, name = "Tracer", module = "nanospan")]
 pub(crate) struct PyTracer {
-    core: Arc<Tracer>,
-    scope: Arc<Scope>,
+    core: &'static Tracer,
+    scope: &'static Scope,
     sampling_rate: Option<Ratio>,
 }
 
@@ -41,18 +42,22 @@ impl PyTracer {
         Self::known_or_new(py, "nanospan", DEFAULT_NAMESPACE, None, None)
     }
 
-    pub(crate) fn core(&self) -> &Arc<Tracer> {
-        &self.core
+    pub(crate) fn core(&self) -> &'static Tracer {
+        self.core
     }
 
-    pub(crate) fn scope(&self) -> &Arc<Scope> {
-        &self.scope
+    pub(crate) fn scope(&self) -> &'static Scope {
+        self.scope
     }
 
     /// The pipeline that new spans go to; None when there is none, and inside a log handler that
     /// a notice of ours called.
-    pub(crate) fn pipeline() -> Option<Arc<Pipeline>> {
-        pipeline::current().filter(|_| !lifecycle::is_delivering())
+    pub(crate) fn pipeline(py: Python<'_>) -> Option<Arc<Pipeline>> {
+        pipeline::current(turn(py)).filter(|_| !lifecycle::is_delivering())
+    }
+
+    fn is_configured(py: Python<'_>) -> bool {
+        pipeline::is_configured(turn(py)) && !lifecycle::is_delivering()
     }
 
     fn known_or_new(
@@ -66,7 +71,7 @@ impl PyTracer {
         let made = Py::new(
             py,
             Self {
-                core: Arc::new(Tracer::new(name, namespace, version, sampler)),
+                core: Tracer::new(name, namespace, version, sampler),
                 scope: scope::of_namespace(py, namespace)?,
                 sampling_rate,
             },
@@ -80,8 +85,8 @@ impl PyTracer {
             .clone_ref(py))
     }
 
-    fn active(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
-        if Self::pipeline().is_none() {
+    fn active<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
+        if !Self::is_configured(py) {
             return Ok(None);
         }
         self.scope.active(py)
@@ -163,7 +168,7 @@ impl PyTracer {
         let differs = (rate.is_some() && rate != known.sampling_rate)
             || (version.is_some() && version.as_deref() != known.core.version());
         if differs {
-            if let Some(pipeline) = Self::pipeline() {
+            if let Some(pipeline) = Self::pipeline(py) {
                 pipeline
                     .notices()
                     .leave_once(&format!("tracer {namespace} {name}"), || {
@@ -187,9 +192,9 @@ impl PyTracer {
     #[pyo3(signature = (name, *, kind=Given::Missing, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=Given::Missing),
            text_signature = "($self, name, *, kind=1, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=())")]
     #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
-    fn start_span(
+    fn start_span<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         name: &Bound<'_, PyAny>,
         kind: Given<'_>,
         start_time_ns: Option<&Bound<'_, PyAny>>,
@@ -197,8 +202,8 @@ impl PyTracer {
         parent: Option<&Bound<'_, PyAny>>,
         attributes: Option<&Bound<'_, PyAny>>,
         links: Given<'_>,
-    ) -> PyResult<Py<PySpan>> {
-        if Self::pipeline().is_none() {
+    ) -> PyResult<Bound<'py, PySpan>> {
+        if !Self::is_configured(py) {
             return no_op(py);
         }
         let name = argument::name("name", name)?;
@@ -252,15 +257,15 @@ impl PyTracer {
     /// The arguments are those of `start_span`. A draft that dies is not counted.
     #[pyo3(signature = (*, kind=Given::Missing, parent=None, should_sample=None, links=Given::Missing),
            text_signature = "($self, *, kind=1, parent=None, should_sample=None, links=())")]
-    fn create_span(
+    fn create_span<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         kind: Given<'_>,
         parent: Option<&Bound<'_, PyAny>>,
         should_sample: Option<&Bound<'_, PyAny>>,
         links: Given<'_>,
-    ) -> PyResult<Py<PySpan>> {
-        if Self::pipeline().is_none() {
+    ) -> PyResult<Bound<'py, PySpan>> {
+        if !Self::is_configured(py) {
             return no_op(py);
         }
         Arguments::check(
@@ -292,7 +297,7 @@ impl PyTracer {
         start_time_ns: Option<&Bound<'_, PyAny>>,
         attributes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        if Self::pipeline().is_none() {
+        if !Self::is_configured(py) {
             return Ok(());
         }
         let span = span
@@ -307,12 +312,12 @@ impl PyTracer {
         let reader = Reader::new(core.trace().pipeline());
         let changes = reader.changes("attributes", attributes)?;
         span.link(py, name, start_time_ns)?;
-        change(core, changes);
+        change(turn(py), core, changes);
         Ok(())
     }
 
     /// The active span of the tracer's namespace in the current context, or None.
-    fn active_span(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
+    fn active_span<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         self.active(py)
     }
 
@@ -321,7 +326,7 @@ impl PyTracer {
     /// Raises `ValueError` for a span of another namespace.
     #[pyo3(signature = (span))]
     fn set_active_span(&self, py: Python<'_>, span: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        if Self::pipeline().is_none() {
+        if !Self::is_configured(py) {
             return Ok(());
         }
         let Some(came) = span else {
@@ -333,21 +338,21 @@ impl PyTracer {
         if span.get().core().is_none() {
             return self.scope.set(py, None);
         }
-        if !span.get().is_in(&self.scope) {
+        if !span.get().is_in(self.scope) {
             let allowed = format!("a span of the namespace {:?}", self.core.namespace());
             return Err(wrong_value("span", &allowed, came));
         }
-        self.scope.set(py, Some(span.as_unbound()))
+        self.scope.set(py, Some(span))
     }
 
     /// The root of the active span's local trace while it is open, else None.
-    fn root_span(&self, py: Python<'_>) -> PyResult<Option<Py<PySpan>>> {
+    fn root_span<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         let Some(trace) = self.active_trace(py)? else {
             return Ok(None);
         };
         Ok(self
             .active(py)?
-            .and_then(|active| PySpan::open_root(py, active, &trace)))
+            .and_then(|active| PySpan::open_root(active, &trace)))
     }
 
     /// The finished spans of the active span's local trace that are not handed over yet.
@@ -359,7 +364,7 @@ impl PyTracer {
 
     /// Calls `processor` with each span of `spans()`. What it raises goes to the caller.
     fn process_spans(&self, py: Python<'_>, processor: &Bound<'_, PyAny>) -> PyResult<()> {
-        if Self::pipeline().is_none() {
+        if !Self::is_configured(py) {
             return Ok(());
         }
         if !processor.is_callable() {
@@ -387,7 +392,7 @@ impl PyTracer {
         py: Python<'_>,
         should_sample: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
-        if Self::pipeline().is_none() {
+        if !Self::is_configured(py) {
             return Ok(false);
         }
         let should_sample = argument::boolean("should_sample", should_sample)?;
@@ -409,7 +414,7 @@ impl PyTracer {
         rate: Option<&Bound<'_, PyAny>>,
         strategy: Given<'_>,
     ) -> PyResult<bool> {
-        let Some(pipeline) = Self::pipeline() else {
+        let Some(pipeline) = Self::pipeline(py) else {
             return Ok(false);
         };
         let parent = argument::optional_bool("parent_sampled", parent_sampled)?;

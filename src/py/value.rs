@@ -79,6 +79,22 @@ pub(crate) fn plain(came: &Bound<'_, PyString>) -> Py<PyString> {
     }
 }
 
+/// A value of an exact type that needs no conversion and runs no code; None for any other.
+#[inline]
+pub(crate) fn simple<'a>(came: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
+    if let Ok(text) = came.cast_exact::<PyString>() {
+        return text.to_str().ok().map(Value::Text);
+    }
+    if came.is_exact_instance_of::<PyInt>() {
+        return came.extract().ok().map(Value::Int);
+    }
+    if let Ok(value) = came.cast_exact::<PyBool>() {
+        return Some(Value::Bool(value.is_true()));
+    }
+    let double = came.cast_exact::<PyFloat>().ok()?;
+    Some(Value::Double(double.value()))
+}
+
 fn without_surrogates(text: &Bound<'_, PyString>) -> String {
     // Of the base class: a subclass may have an `encode` of its own.
     let base = text.py().get_type::<PyString>();

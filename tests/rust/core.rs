@@ -11,6 +11,7 @@ use nanospan::id::{Script, SpanId, TraceId};
 use nanospan::pipeline::Settings;
 use nanospan::resource::Resource;
 use nanospan::sampler::Sampler;
+use nanospan::turn;
 use nanospan::value::Value;
 use nanospan::{
     Config, Exporter, Memory, Parent, Pipeline, QueueConfig, Span, SpanKind, SpanLimits,
@@ -26,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 struct Recording {
     pipeline: Arc<Pipeline>,
     memory: Memory,
-    tracer: Arc<Tracer>,
+    tracer: &'static Tracer,
 }
 
 fn settings(memory: &Memory) -> Settings {
@@ -53,7 +54,7 @@ fn recording(change: impl FnOnce(&mut Settings), ids: Option<Script>) -> Recordi
     Recording {
         pipeline: pipeline.expect("memory opens"),
         memory,
-        tracer: Arc::new(Tracer::new("test", "default", Some("1"), None)),
+        tracer: Tracer::new("test", "default", Some("1"), None),
     }
 }
 
@@ -66,7 +67,8 @@ impl Recording {
             should_sample: None,
             parent,
         };
-        self.tracer.start(&self.pipeline, &options)
+        self.tracer
+            .start(turn::take().turn(), &self.pipeline, &options)
     }
 
     fn spans(&self) -> Vec<otlp::Span> {
@@ -103,12 +105,21 @@ fn a_whole_span_is_what_another_decoder_reads() {
         Some(script),
     );
     let span = recording.start("GET /cart", Parent::Root);
-    span.set_attribute("http.request.method", Value::Text("GET"));
+    span.set_attribute(
+        turn::take().turn(),
+        "http.request.method",
+        Value::Text("GET"),
+    );
     clock.tick(5);
-    span.add_event("cache.miss", None, [("key", Value::Int(-7))].into_iter());
-    span.set_status(StatusCode::Error, Some("no cart"));
+    span.add_event(
+        turn::take().turn(),
+        "cache.miss",
+        None,
+        [("key", Value::Int(-7))].into_iter(),
+    );
+    span.set_status(turn::take().turn(), StatusCode::Error, Some("no cart"));
     clock.tick(5);
-    span.finish(None).unwrap();
+    span.finish(turn::take().turn(), None).unwrap();
     let expected = otlp::Span {
         trace_id: vec![1; 16],
         span_id: vec![2; 8],
@@ -151,9 +162,9 @@ fn threads_that_share_a_trace_send_each_span_once() {
                 for number in 0..SPANS {
                     let span = recording.start("child", Parent::Span(&root));
                     if number == SPANS / 2 {
-                        root.finish(None).unwrap();
+                        root.finish(turn::take().turn(), None).unwrap();
                     }
-                    span.finish(None).unwrap();
+                    span.finish(turn::take().turn(), None).unwrap();
                 }
             });
         }
@@ -172,9 +183,9 @@ fn what_does_not_fit_is_dropped_as_whole_traces_and_the_account_comes_back_to_no
         let root = recording.start("root", Parent::Root);
         for _ in 0..3 {
             let child = recording.start("child", Parent::Span(&root));
-            child.finish(None).unwrap();
+            child.finish(turn::take().turn(), None).unwrap();
         }
-        root.finish(None).unwrap();
+        root.finish(turn::take().turn(), None).unwrap();
     }
     let spans = recording.spans();
     let counters = recording.pipeline.counters();
@@ -200,13 +211,13 @@ fn a_trace_that_waits_for_a_late_decision_is_dropped_unless_somebody_asks_for_it
     );
     for wanted in [true, false] {
         let root = recording.start(&format!("wanted {wanted}"), Parent::Root);
-        assert!(root.is_recording() && !root.sampled());
+        assert!(root.is_recording(turn::take().turn()) && !root.sampled());
         assert!(root.trace().set_should_sample(wanted));
-        root.finish(None).unwrap();
+        root.finish(turn::take().turn(), None).unwrap();
         // Late children follow the final decision.
         let late = recording.start("late", Parent::Span(&root));
         assert_eq!(late.sampled(), wanted);
-        late.finish(None).unwrap();
+        late.finish(turn::take().turn(), None).unwrap();
     }
     let names: Vec<_> = recording
         .spans()
@@ -219,12 +230,12 @@ fn a_trace_that_waits_for_a_late_decision_is_dropped_unless_somebody_asks_for_it
 #[test]
 fn a_handle_that_dies_unfinished_is_counted_and_its_finished_children_go_on() {
     let recording = recording(|_| (), None);
-    let root = recording.start("abandoned root", Parent::Root);
+    let mut root = recording.start("abandoned root", Parent::Root);
     recording
         .start("child", Parent::Span(&root))
-        .finish(None)
+        .finish(turn::take().turn(), None)
         .unwrap();
-    drop(root);
+    root.discard(turn::take().turn());
     let names: Vec<_> = recording
         .spans()
         .into_iter()
@@ -240,9 +251,10 @@ fn a_handle_that_dies_unfinished_is_counted_and_its_finished_children_go_on() {
 fn after_shutdown_handles_have_nothing_and_do_no_harm() {
     let recording = recording(|_| (), None);
     let span = recording.start("open", Parent::Root);
-    assert!(recording.pipeline.shutdown(TIMEOUT));
-    span.set_attribute("late", Value::Bool(true));
-    span.finish(None).unwrap();
+    recording.pipeline.close(turn::take().turn());
+    assert!(recording.pipeline.stop(TIMEOUT));
+    span.set_attribute(turn::take().turn(), "late", Value::Bool(true));
+    span.finish(turn::take().turn(), None).unwrap();
     let counters = recording.pipeline.counters();
     assert_eq!((counters.abandoned.get(), counters.sent.get()), (1, 0));
     assert_eq!(recording.pipeline.worker_state(), "not_started");
@@ -252,10 +264,13 @@ fn after_shutdown_handles_have_nothing_and_do_no_harm() {
 fn a_replaced_pipeline_ends_with_its_last_open_span() {
     let recording = recording(|_| (), None);
     let open = recording.start("open", Parent::Root);
-    recording.start("first", Parent::Root).finish(None).unwrap();
+    recording
+        .start("first", Parent::Root)
+        .finish(turn::take().turn(), None)
+        .unwrap();
     recording.pipeline.retire(TIMEOUT);
     assert_eq!(recording.pipeline.worker_state(), "running");
-    open.finish(None).unwrap();
+    open.finish(turn::take().turn(), None).unwrap();
     let deadline = std::time::Instant::now() + TIMEOUT;
     while recording.pipeline.worker_state() != "stopped" {
         assert!(std::time::Instant::now() < deadline, "the worker goes on");

@@ -1,12 +1,34 @@
-//! What CPython offers and PyO3 does not wrap: context variables, and which interpreter this is.
+//! What CPython offers and PyO3 does not wrap: context variables, which interpreter this is, and the
+//! interpreter's lock as the core's turn.
 #![allow(unsafe_code, reason = "calls of CPython's C API")]
+
+mod method;
 
 use std::ffi::CStr;
 use std::ptr;
-use std::sync::OnceLock;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+
+use crate::turn::Turn;
+pub(crate) use method::{Arguments, Method, install, slow};
+
+/// The turn of a thread that is attached to the interpreter.
+#[inline]
+pub(crate) fn turn(_py: Python<'_>) -> Turn<'_> {
+    // SAFETY: a `Python` token says that this thread is attached to the interpreter. The module is
+    // `gil_used`, so at most one thread is, and subinterpreters are refused; nothing in an extension
+    // calls `turn::take`, the other source of turns.
+    unsafe { Turn::assume() }
+}
+
+/// The token of a thread that drops what a Python object held.
+#[inline]
+pub(crate) fn dropping<'py>() -> Python<'py> {
+    // SAFETY: PyO3 drops the content of its classes in `tp_dealloc`, which CPython calls from a
+    // thread that is attached to the interpreter; elsewhere such content never is.
+    unsafe { Python::assume_attached() }
+}
 
 /// A `contextvars.ContextVar` without a default.
 pub(crate) struct ContextVar(Py<PyAny>);
@@ -40,7 +62,7 @@ impl ContextVar {
 
     /// Sets the value in the current context.
     pub(crate) fn set(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Token> {
-        let _pinned = pin_context(py)?;
+        let _whole = NoCollection::begin(py);
         // SAFETY: the variable is a ContextVar and the value a live reference that the call
         // borrows; the result is a new reference to a Token, or null with an exception set
         // (CPython C API, PyContextVar_Set).
@@ -53,7 +75,7 @@ impl ContextVar {
 
     /// Restores the value from before [`Self::set`]. `ValueError` if that was in another context.
     pub(crate) fn reset(&self, py: Python<'_>, token: Token) -> PyResult<()> {
-        let _pinned = pin_context(py)?;
+        let _whole = NoCollection::begin(py);
         // SAFETY: both are live references to the types that the call expects; it borrows them and
         // gives 0, or -1 with an exception set (CPython C API, PyContextVar_Reset).
         let result = unsafe { ffi::PyContextVar_Reset(self.0.as_ptr(), token.0.as_ptr()) };
@@ -65,18 +87,30 @@ impl ContextVar {
     }
 }
 
-/// Keeps the present mapping of the current context alive while it is replaced. Before 3.12 a
-/// garbage collection in the middle of a set could run code that sets again, and free what the
-/// first was working on.
-fn pin_context(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
-    // Asked once: PyO3 parses the version's text each time, 4,000 instructions of it.
-    static IS_SAFE: OnceLock<bool> = OnceLock::new();
-    if *IS_SAFE.get_or_init(|| py.version_info() >= (3, 12)) {
-        return Ok(None);
+/// No garbage collection starts while this is held. Before 3.12 one in the middle of a set could run
+/// code that sets again, and free the mapping that the first was working on.
+struct NoCollection {
+    was_enabled: bool,
+}
+
+impl NoCollection {
+    #[inline]
+    fn begin(_py: Python<'_>) -> Self {
+        // SAFETY: the thread is attached; the call sets a flag and gives the old (CPython C API,
+        // PyGC_Disable).
+        let was_enabled = unsafe { ffi::PyGC_Disable() } != 0;
+        Self { was_enabled }
     }
-    // SAFETY: the result is a new reference or null with an exception set (CPython C API,
-    // PyContext_CopyCurrent).
-    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()).map(Some) }
+}
+
+impl Drop for NoCollection {
+    #[inline]
+    fn drop(&mut self) {
+        if self.was_enabled {
+            // SAFETY: made and dropped inside a function of this room that is attached throughout.
+            unsafe { ffi::PyGC_Enable() };
+        }
+    }
 }
 
 /// Which interpreter of the process this is: 0 for the main one.

@@ -1,0 +1,143 @@
+//! The calls that hot code makes, without PyO3's checks and conversions: exact types, arguments by
+//! place. Each does what the method of the same name in `span` and `tracer` does, through the same
+//! functions of the core; whatever else comes is left to that method.
+
+use std::ffi::CStr;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::argument;
+use super::ffi::{Arguments, Method, install, slow, turn};
+use super::span::PySpan;
+use super::value::simple;
+use crate::value::Value;
+
+/// Puts the fast methods on their classes.
+pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
+    let span = py.get_type::<PySpan>();
+    install::<SetAttribute>(&span)?;
+    install::<AddEvent>(&span)?;
+    install::<SetStatus>(&span)?;
+    install::<Finish>(&span)
+}
+
+type Answer<'py> = PyResult<Option<Bound<'py, PyAny>>>;
+
+fn none(py: Python<'_>) -> Answer<'_> {
+    Ok(Some(py.None().into_bound(py)))
+}
+
+struct SetAttribute;
+
+impl Method for SetAttribute {
+    type Class = PySpan;
+    const NAME: &'static CStr = c"set_attribute";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PySpan>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let py = this.py();
+        let Some([key, value]) = arguments.only() else {
+            return Ok(None);
+        };
+        let Some(span) = this.get().core() else {
+            return none(py);
+        };
+        match (exact_text(&key), simple(&value)) {
+            (Some(key), Some(value)) => {
+                span.set_attribute(turn(py), key, value);
+                none(py)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+struct AddEvent;
+
+impl Method for AddEvent {
+    type Class = PySpan;
+    const NAME: &'static CStr = c"add_event";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PySpan>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let py = this.py();
+        let Some(span) = this.get().core() else {
+            return Ok(None);
+        };
+        if let Some([name]) = arguments.only() {
+            let Some(name) = exact_text(&name) else {
+                return Ok(None);
+            };
+            span.add_event(turn(py), name, None, std::iter::empty());
+            return none(py);
+        }
+        let Some([name, attributes]) = arguments.only() else {
+            return Ok(None);
+        };
+        let (Some(name), Ok(attributes)) = (exact_text(&name), attributes.cast_exact::<PyDict>())
+        else {
+            return Ok(None);
+        };
+        let mut held: [Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>; MOST] = Default::default();
+        if attributes.len() > MOST {
+            return Ok(None);
+        }
+        for (place, item) in held.iter_mut().zip(attributes.iter()) {
+            *place = Some(item);
+        }
+        let mut pairs: [(&str, Value<'_>); MOST] = [("", Value::Bool(false)); MOST];
+        let mut count = 0;
+        for (key, value) in held.iter().flatten() {
+            let (Some(key), Some(value)) = (exact_text(key), simple(value)) else {
+                return Ok(None);
+            };
+            pairs[count] = (key, value);
+            count += 1;
+        }
+        span.add_event(turn(py), name, None, pairs[..count].iter().copied());
+        none(py)
+    }
+}
+
+/// Events with more attributes than this are left to the slow method.
+const MOST: usize = 8;
+
+struct SetStatus;
+
+impl Method for SetStatus {
+    type Class = PySpan;
+    const NAME: &'static CStr = c"set_status";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PySpan>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let py = this.py();
+        let (Some(span), Some([status])) = (this.get().core(), arguments.only()) else {
+            return Ok(None);
+        };
+        span.set_status(turn(py), argument::status(&status)?, None);
+        none(py)
+    }
+}
+
+struct Finish;
+
+impl Method for Finish {
+    type Class = PySpan;
+    const NAME: &'static CStr = c"finish";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PySpan>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        if arguments.only::<0>().is_none() {
+            return Ok(None);
+        }
+        PySpan::finish_now(this)?;
+        none(this.py())
+    }
+}
+
+/// The text of a str of no subclass; None for one that UTF-8 cannot hold.
+#[inline]
+fn exact_text<'a>(came: &'a Bound<'_, PyAny>) -> Option<&'a str> {
+    came.cast_exact::<PyString>().ok()?.to_str().ok()
+}
