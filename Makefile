@@ -78,7 +78,8 @@ bench: .venv/.dev ## The cost of a span beside a reference in C and opentelemetr
 	@rm -f .venv/.built
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release
 	@$(MAKE) floor
-	$(BIN)/python benches/python/bench_span.py $(BENCH_ARGS)
+	cargo bench --quiet --no-default-features --bench span --bench encode -- --quick
+	$(BIN)/python benches/python/bench.py $(BENCH_ARGS)
 
 .PHONY: check
 check: ## What CI runs, in its order

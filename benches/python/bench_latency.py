@@ -3,18 +3,14 @@ and beside opentelemetry-sdk.
 
 A request is 100 us of Python and the four full spans of the table. It is served in an open loop, at
 500 and at 5,000 requests a second, where its time counts from when it was due; and in a closed
-loop, one after the other. The spans go over HTTP to a receiver on this machine, which counts them. Each
-run is a process of its own; runs take turns, and the requests of all rounds are put together.
+loop, one after the other. The spans go over HTTP to a receiver on this machine, which counts them.
+Each run is a process of its own; runs take turns, and the requests of all rounds are put together.
 
 "own" are the requests during which the kernel let the thread run whenever it could: what is left is
 the program's own, waits for the interpreter included.
-
-    python benches/python/bench_latency.py [--quick] [--case NAME] [--json FILE] [--bars]
 """
 
-import argparse
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -23,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import latency_loop
+from report import Report
 
-RATES = {"500/s": 500, "5,000/s": 5_000, "closed loop": 0}
+RATES = {"latency 500/s": 500, "latency 5,000/s": 5_000, "latency closed loop": 0}
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 WORK_NS = 100_000
 # Own p99 while exporting, against the same loop without tracing; where requests are due at a time.
@@ -148,38 +145,23 @@ def missed_bars(summaries: dict[str, dict[str, Any]]) -> list[str]:
         if not RATES[title]:
             continue
         if ours["dropped"]:
-            missed.append(f"at {title} {ours['dropped']} spans were dropped, and none should be")
+            missed.append(f"{title}: {ours['dropped']} spans were dropped, and none should be")
         if min(ours["own_share"], untraced["own_share"]) < LEAST_OWN:
-            missed.append(f"at {title} the machine was too busy for an answer")
+            missed.append(f"{title}: the machine was too busy for an answer")
             continue
         ratio = ours["own_us"]["p99"] / untraced["own_us"]["p99"]
         if ratio > BAR:
-            missed.append(
-                f"at {title} own p99 is {ratio:.2f} times that without tracing, not {BAR}"
-            )
+            missed.append(f"{title}: own p99 is {ratio:.2f} times that without tracing, not {BAR}")
     return missed
 
 
-def main() -> int:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument("--case", metavar="NAME", help="only rates with NAME in their name")
-    parser.add_argument("--json", metavar="FILE", help="also write the summaries to FILE")
-    parser.add_argument("--bars", action="store_true", help="exit with 1 when a bar is missed")
-    options = parser.parse_args()
-    rounds, seconds = (2, 1.5) if options.quick else (5, 4.0)
-    summaries = measure(rounds, seconds, options.case)
-    print(f"CPython {platform.python_version()}, us, {rounds} rounds of {seconds} s")
-    print(render(summaries))
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"python": platform.python_version(), "rates": summaries}, file, indent=1)
-    missed = missed_bars(summaries)
-    for bar in missed:
-        print(f"missed: {bar}")
-    return int(options.bars and bool(missed))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def report(quick: bool, name: str | None) -> Report | None:
+    """The table of the rates whose name contains `name`; None when there is none."""
+    rounds, seconds = (2, 1.5) if quick else (5, 4.0)
+    summaries = measure(rounds, seconds, name)
+    if not summaries:
+        return None
+    head = f"latency while exporting, us, {rounds} rounds of {seconds} s"
+    return Report(
+        text=f"{head}\n{render(summaries)}", data=summaries, missed=missed_bars(summaries)
+    )

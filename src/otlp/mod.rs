@@ -1,5 +1,5 @@
 //! OTLP's wire forms, out and back. Knows no I/O.
 
-pub(crate) mod encode;
+pub mod encode;
 pub mod json;
 pub mod message;
