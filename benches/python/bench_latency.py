@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 WORK_NS = 100_000
 # Own p99 while exporting, against the same loop without tracing; where requests are due at a time.
 BAR = 1.3
-# With fewer, chance decides.
+# A round with a smaller share of own requests says nothing: chance decides.
 LEAST_OWN = 0.3
 
 _HERE = Path(__file__).parent
@@ -38,13 +39,17 @@ class Result:
 
     took: list[int] = field(default_factory=list)
     own: list[int] = field(default_factory=list)
+    own_p99_us: list[float] = field(default_factory=list)  # of each round
     cpu_ns: int = 0
     elapsed_ns: int = 0
     dropped: int = 0
 
     def add(self, run: dict[str, Any]) -> None:
         self.took += run["took"]
-        self.own += [took for took, own in zip(run["took"], run["own"], strict=True) if own]
+        own = [took for took, own in zip(run["took"], run["own"], strict=True) if own]
+        self.own += own
+        if len(own) > LEAST_OWN * len(run["took"]):
+            self.own_p99_us.append(_quantiles(own)["p99"])
         self.cpu_ns += run["cpu_ns"]
         self.elapsed_ns += run["elapsed_ns"]
         self.dropped += run["dropped"]
@@ -57,6 +62,9 @@ class Result:
             "raw_us": _quantiles(self.took),
             "own_share": len(self.own) / len(self.took),
             "own_us": _quantiles(self.own),
+            "histogram_us": _histogram(self.took),
+            "own_histogram_us": _histogram(self.own),
+            "own_p99_us_of_rounds": self.own_p99_us,
             "dropped": self.dropped,
         }
 
@@ -65,6 +73,12 @@ def _quantiles(took: list[int]) -> dict[str, float]:
     ordered = sorted(took)
     last = len(ordered) - 1
     return {name: ordered[round(q * last)] / 1e3 for name, q in QUANTILES.items()} if took else {}
+
+
+def _histogram(took: list[int]) -> dict[str, int]:
+    """How many took how long, in two digits."""
+    counts = Counter(float(f"{ns / 1e3:.2g}") for ns in took)
+    return {f"{us:.0f}": counts[us] for us in sorted(counts)}
 
 
 def _amount_of_work() -> int:
@@ -146,10 +160,12 @@ def missed_bars(summaries: dict[str, dict[str, Any]]) -> list[str]:
             continue
         if ours["dropped"]:
             missed.append(f"{title}: {ours['dropped']} spans were dropped, and none should be")
-        if min(ours["own_share"], untraced["own_share"]) < LEAST_OWN:
+        # The quietest round of each: on a shared machine the least is what repeats.
+        p99, untraced_p99 = ours["own_p99_us_of_rounds"], untraced["own_p99_us_of_rounds"]
+        if not p99 or not untraced_p99:
             missed.append(f"{title}: the machine was too busy for an answer")
             continue
-        ratio = ours["own_us"]["p99"] / untraced["own_us"]["p99"]
+        ratio = min(p99) / min(untraced_p99)
         if ratio > BAR:
             missed.append(f"{title}: own p99 is {ratio:.2f} times that without tracing, not {BAR}")
     return missed
