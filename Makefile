@@ -9,6 +9,8 @@ SUPPORTED := 3.10 3.11 3.12 3.13
 MIRI_SAMPLE ?= store::
 MIRI_TESTS ?= store record attribute
 LOOM_TESTS ?= --lib model::
+# How long `make soak` makes spans.
+SOAK_SECONDS ?= 120
 # More words for pytest, as in `make test PYTEST_ARGS='-k fork -x'`.
 PYTEST_ARGS ?=
 # More words for the benchmark, as in `make bench BENCH_ARGS=--quick`.
@@ -81,6 +83,10 @@ bench: .venv/.dev ## The cost of a span beside a reference in C and opentelemetr
 	cargo bench --quiet --no-default-features --bench span --bench encode -- --quick
 	$(BIN)/python benches/python/bench.py $(BENCH_ARGS)
 
+.PHONY: soak
+soak: .venv/.built .venv/.dev ## Two minutes of spans for a Collector that is killed twice meanwhile
+	NANOSPAN_SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest tests/test_soak.py $(PYTEST_ARGS)
+
 .PHONY: check
 check: ## What CI runs, in its order
 	@$(MAKE) lint
@@ -90,6 +96,7 @@ check: ## What CI runs, in its order
 	@$(MAKE) loom LOOM_MAX_PREEMPTIONS=2
 	@$(MAKE) suites VERSIONS='$(firstword $(SUPPORTED_HERE)) $(lastword $(SUPPORTED_HERE))' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=ci'
+	@$(MAKE) soak
 
 .PHONY: deep
 deep: ## The long checks: Miri, AddressSanitizer, Loom, 20,000 examples a property, every Python found
@@ -130,7 +137,7 @@ sanitize:
 # a thread is interrupted that often at most.
 .PHONY: loom
 loom:
-	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg loom' cargo test --no-default-features $(LOOM_TESTS)
+	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg nanospan_loom' cargo test --no-default-features $(LOOM_TESTS)
 
 # What nanospan is measured against: see benches/floor/floor.c.
 .PHONY: floor

@@ -121,6 +121,16 @@ impl Ids {
     }
 }
 
+/// Sixteen random bytes that have nothing to do with anybody's ids.
+pub(crate) fn random_bytes() -> [u8; 16] {
+    let mut generator = Generator::seeded();
+    let mut bytes = [0; 16];
+    for part in bytes.chunks_exact_mut(8) {
+        part.copy_from_slice(&generator.next().to_ne_bytes());
+    }
+    bytes
+}
+
 /// xoshiro256++ (Blackman and Vigna, 2019): 256 bits of state, because 64 make runs of two
 /// processes overlap and trace ids of 64 bits.
 #[derive(Debug)]

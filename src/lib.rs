@@ -1,6 +1,6 @@
-//! nanospan: OpenTelemetry tracing whose spans cost next to nothing.
+//! nanospan: OpenTelemetry tracing for Python, recorded in Rust.
 //!
-//! The way of a span, and the rooms it passes:
+//! The way of a span, and the modules it passes:
 //!
 //! - [`Tracer::start`] asks the [`sampler`](Sampler), claims a record from the [`store`], and gives
 //!   back a [`Span`], the handle.
@@ -11,7 +11,34 @@
 //! - The worker of the [`pipeline`] makes batches, `otlp` gives them their envelope, and the ways
 //!   out in `export` write them. Nothing on that side holds a Python object.
 //!
-//! Python appears only under `py`; without the feature `python` the crate is the core alone.
+//! All modules:
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`id`], [`context`] | ids and their generator; what identifies a span to others |
+//! | [`clock`] | times that never run backwards within one local trace |
+//! | [`sampler`], [`limits`], [`resource`] | who is recorded; how much a span may hold; whose spans these are |
+//! | [`value`], [`attribute`] | attributes in OTLP wire form, written when they are set |
+//! | `wire` | protobuf's tags, varints and lengths |
+//! | [`record`], [`store`] | the working memory of an open span, and the pool of it |
+//! | [`span`], [`tracer`], [`trace`], [`chunk`] | handles, their starts, the trace they belong to, and its finished spans |
+//! | [`pipeline`], `export`, [`otlp`] | from there to the exporters |
+//! | [`counter`], [`notice`] | what is counted, and what waits for the application's log |
+//! | [`sys`], `sync` | what only the operating system knows; locks and atomics, Loom's in its tests |
+//! | [`view`] | traces as text, for the console exporter and `nanospan view` |
+//! | `py` | the Python module; without the feature `python` the crate is the core alone |
+//!
+//! Words that are not OpenTelemetry's:
+//!
+//! - *local trace*: the spans of one request in this process, whatever their tracer: what is decided,
+//!   waits and is handed over together. Its *verdict* is the decision that they share.
+//! - *record*: what an open span holds. It lives in a *slot* of the store, and a handle finds it by
+//!   the slot's number and its generation.
+//! - *chunk*: finished spans of a local trace, in wire form. It waits in the trace's `ChunkSlot`, from
+//!   which one owner at a time takes it.
+//! - *hand over*: give a chunk to the queue. *Release*, of a span: give its record back.
+//! - *way out*: an exporter at work; `Exporter` is its description.
+//! - *scope*: in `py` what is active in a namespace; OpenTelemetry's is `InstrumentationScope`.
 
 pub mod attribute;
 pub mod chunk;
@@ -41,6 +68,8 @@ pub mod view;
 mod wire;
 
 pub use context::{SpanContext, SpanKind, Status, StatusCode};
+pub use export::endpoint::{Endpoint, Refused, redacted};
+pub use export::http::HttpConfig;
 pub use export::memory::Memory;
 pub use limits::SpanLimits;
 pub use pipeline::{Config, Exporter, Pipeline, QueueConfig};

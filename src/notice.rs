@@ -37,8 +37,8 @@ struct Told {
     since: u64,
 }
 
-/// Causes told once beyond this many are only counted where they happen: they carry names that the
-/// application makes up. The others are a handful, and must always get through.
+/// Causes beyond this many are told without the name they carry, or not at all: the application
+/// makes those names up. The causes without one are a handful, and always get through.
 const MAX_CAUSES: usize = 1_000;
 
 /// A cause that comes back is told again after this long.
@@ -48,26 +48,28 @@ impl Notices {
     /// Leaves a notice. The first of its cause keeps its text; a cause that was passed on before
     /// is told again after a minute.
     pub fn leave(&self, cause: &str, text: impl FnOnce() -> String) {
-        self.leave_unless_told_within(REPEAT, cause, text);
+        self.put(cause, Some(cause), REPEAT, text);
+    }
+
+    /// The same for a cause that is told apart by a name of the application's. When there are too
+    /// many names, all others are one cause.
+    pub fn leave_named(&self, cause: &str, name: &str, text: impl FnOnce() -> String) {
+        self.put(&format!("{cause} {name}"), Some(cause), REPEAT, text);
     }
 
     /// Leaves a notice that is told once in the life of the pipeline.
     pub fn leave_once(&self, cause: &str, text: impl FnOnce() -> String) {
-        self.leave_unless_told_within(Duration::MAX, cause, text);
+        self.put(cause, None, Duration::MAX, text);
     }
 
-    fn leave_unless_told_within(
-        &self,
-        pause: Duration,
-        cause: &str,
-        text: impl FnOnce() -> String,
-    ) {
+    /// `or` is the cause to take when the table is full.
+    fn put(&self, cause: &str, or: Option<&str>, pause: Duration, text: impl FnOnce() -> String) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = table
-            .waiting
-            .iter_mut()
-            .find(|notice| notice.cause == cause)
-        {
+        let Some(cause) = Some(cause).filter(|cause| table.admits(cause)).or(or) else {
+            return;
+        };
+        let mut waiting = table.waiting.iter_mut();
+        if let Some(known) = waiting.find(|notice| notice.cause == cause) {
             known.count += 1;
             return;
         }
@@ -78,8 +80,6 @@ impl Notices {
                 return;
             }
             count = told.since;
-        } else if pause == Duration::MAX && table.waiting.len() + table.told.len() >= MAX_CAUSES {
-            return;
         }
         table.waiting.push(Notice {
             cause: cause.to_owned(),
@@ -104,6 +104,14 @@ impl Notices {
                 .map(|n| (n.cause.clone(), Told { at, since: 0 })),
         );
         notices
+    }
+}
+
+impl Table {
+    fn admits(&self, cause: &str) -> bool {
+        self.waiting.len() + self.told.len() < MAX_CAUSES
+            || self.told.contains_key(cause)
+            || self.waiting.iter().any(|notice| notice.cause == cause)
     }
 }
 
@@ -139,5 +147,23 @@ mod tests {
         assert_eq!(notices.take().len(), MAX_CAUSES);
         notices.leave("queue full", String::new);
         assert_eq!(notices.take().len(), 1, "a full table silences no failure");
+    }
+
+    #[test]
+    fn names_are_told_apart_until_they_are_too_many_and_then_together() {
+        let notices = Notices::default();
+        for name in 0..MAX_CAUSES + 5 {
+            for _ in 0..2 {
+                notices.leave_named("abandoned", &name.to_string(), || format!("span {name}"));
+            }
+        }
+        let told = notices.take();
+        assert_eq!(told.len(), MAX_CAUSES + 1);
+        let (named, together) = told.split_at(MAX_CAUSES);
+        assert!(named.iter().all(|notice| notice.count == 2));
+        assert_eq!(
+            (together[0].cause.as_str(), together[0].count),
+            ("abandoned", 10)
+        );
     }
 }

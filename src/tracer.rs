@@ -35,6 +35,13 @@ pub enum Parent<'a> {
     Context(&'a SpanContext),
 }
 
+/// The span, if there is one. The no-op span gives neither ids nor a decision.
+impl<'a> From<Option<&'a Span>> for Parent<'a> {
+    fn from(span: Option<&'a Span>) -> Self {
+        span.map_or(Self::Root, Self::Span)
+    }
+}
+
 /// What is known of a span when it starts.
 #[derive(Debug)]
 pub struct SpanOptions<'a> {

@@ -1,9 +1,12 @@
 """`start_as_current_span`: a block to enter once, or a decorator evaluated anew per call."""
 
 import asyncio
+import contextlib
 import functools
 import gc
 import inspect
+import pickle
+import types
 
 import pytest
 
@@ -225,17 +228,50 @@ async def _async_generator():
 def test_a_decorated_function_stays_of_its_kind(function, is_kind):
     decorated = tracing.start_as_current_span("x")(function)
     assert is_kind(decorated)
-    assert inspect.isfunction(decorated)
+    assert inspect.isroutine(decorated)
+
+
+class _Rows:
+    @tracing.start_as_current_span("rows")
+    def method(self):
+        yield self
+
+    @classmethod
+    @tracing.start_as_current_span("rows")
+    def of_class(cls):
+        yield cls
+
+    @tracing.start_as_current_span("rows")
+    @staticmethod
+    async def asynchronous():
+        yield 1
+
+
+def test_generators_that_are_methods_stay_so_and_of_their_kind(recording):
+    rows = _Rows()
+    assert list(rows.method()) == list(_Rows.method(rows)) == [rows]
+    assert list(rows.of_class()) == list(_Rows.of_class()) == [_Rows]
+    assert inspect.isgeneratorfunction(rows.method)
+    assert inspect.isgeneratorfunction(_Rows.of_class)
+    assert inspect.isasyncgenfunction(_Rows.asynchronous)
+    assert inspect.ismethod(rows.method)
+    assert pickle.loads(pickle.dumps(_Rows.method)) is _Rows.method
 
 
 def test_a_decorated_function_keeps_its_name_text_and_signature():
     def f(a: int, *, b: str = "x") -> bytes:
         """Says something."""
 
-    decorated = tracing.start_as_current_span("x")(f)
-    assert (decorated.__name__, decorated.__doc__) == ("f", "Says something.")
-    assert inspect.signature(decorated) == inspect.signature(f)
-    assert decorated.__wrapped__ is f
+    def g(a: int, *, b: str = "x") -> bytes:
+        """Says something."""
+        yield b
+
+    for function in (f, g):
+        decorated = tracing.start_as_current_span("x")(function)
+        assert (decorated.__name__, decorated.__doc__) == (function.__name__, "Says something.")
+        assert inspect.signature(decorated) == inspect.signature(f)
+        assert inspect.getsource(decorated) == inspect.getsource(function)
+        assert decorated.__wrapped__ is function
 
 
 def test_methods_class_methods_and_static_methods_can_be_decorated_in_either_order(recording):
@@ -275,7 +311,10 @@ def test_methods_class_methods_and_static_methods_can_be_decorated_in_either_ord
 def test_a_partial_can_be_decorated(recording):
     decorated = tracing.start_as_current_span("x")(functools.partial(int, base=2))
     assert decorated("101") == 5
-    assert recording.names() == ["x"]
+    generator = tracing.start_as_current_span("y")(functools.partial(_generator))
+    assert list(generator()) == [None]
+    assert inspect.isgeneratorfunction(generator)
+    assert recording.names() == ["x", "y"]
 
 
 @pytest.mark.parametrize("thing", [None, 3, "f"])
@@ -310,6 +349,20 @@ def test_a_coroutine_that_is_never_awaited_starts_nothing(recording):
 
     load().close()
     assert nanospan.stats()["started"] == 0
+
+
+def test_what_types_coroutine_made_awaitable_can_still_be_awaited(recording):
+    @tracing.start_as_current_span("pause")
+    @types.coroutine
+    def pause():
+        assert tracing.active_span().name == "pause"
+        yield
+
+    async def main():
+        await pause()
+
+    asyncio.run(main())
+    assert recording.names() == ["pause"]
 
 
 def test_an_exception_out_of_a_coroutine_is_recorded_and_goes_on(recording):
@@ -369,6 +422,64 @@ def test_a_generator_starts_its_span_when_it_starts_to_run(recording):
     with tracing.start_as_current_span("consumer") as consumer:
         list(generator)
     assert recording.one("rows").parent_id == consumer.span_id
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_a_generator_has_the_parent_that_was_active_when_it_was_called(other):
+    clock = _core.ManualClock(10)
+    with new_recording(clock=clock) as recorded:
+
+        @tracing.start_as_current_span("rows")
+        def rows():
+            yield tracing.active_span().name
+
+        with tracing.start_as_current_span("caller") as caller:
+            generator = rows()
+        clock.tick(5)
+        with tracing.start_as_current_span("consumer") if other else contextlib.nullcontext():
+            assert list(generator) == ["rows"]
+        read = recorded.one("rows")
+    assert (read.parent_id, read.start_time_ns) == (caller.span_id, 15)
+    assert read.trace_id == caller.trace_id
+
+
+def test_an_async_generator_has_the_parent_that_was_active_when_it_was_called(recording):
+    @tracing.start_as_current_span("rows")
+    async def rows():
+        yield
+
+    async def consume(generator):
+        return [row async for row in generator]
+
+    with tracing.start_as_current_span("caller") as caller:
+        generator = rows()
+    asyncio.run(consume(generator))
+    assert recording.one("rows").parent_id == caller.span_id
+
+
+def test_a_parent_that_was_given_is_a_generators_wherever_it_is_called(recording):
+    @tracing.start_as_current_span("rows", parent=nanospan.ROOT)
+    def rows():
+        yield
+
+    with tracing.start_as_current_span("caller"):
+        list(rows())
+    assert recording.one("rows").parent_id is None
+
+
+def test_a_generator_called_with_wrong_arguments_raises_at_the_call(recording):
+    @tracing.start_as_current_span("rows")
+    def rows(number):
+        yield number
+
+    with pytest.raises(TypeError, match="number"):
+        rows()
+    assert nanospan.stats()["started"] == 0
+
+
+def test_a_generator_that_is_never_run_starts_nothing(recording):
+    tracing.start_as_current_span("rows")(_generator)()
+    assert nanospan.stats()["started"] == nanospan.stats()["abandoned"] == 0
 
 
 def test_values_and_exceptions_sent_into_a_generator_reach_its_body(recording):

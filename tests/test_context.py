@@ -10,6 +10,7 @@ import pytest
 
 import nanospan
 from nanospan import tracing
+from support.process import checked_python
 
 pytest_plugins = ("support.plugin",)
 
@@ -163,6 +164,47 @@ def test_several_left_spans_are_all_stepped_over(recording):
         block.__exit__(None, None, None)
     assert context.run(tracing.active_span) is None
     assert nanospan.stats()["left_blocks"] == 3
+
+
+def test_a_generator_that_goes_on_in_a_copy_of_its_own_context_is_not_before_itself():
+    # In a process of its own: going round in a circle would never give the interpreter back.
+    code = """
+        import asyncio, contextvars
+        import nanospan
+        from nanospan import tracing
+
+        class Pause:
+            def __await__(self):
+                yield
+
+        copies = []
+
+        @tracing.start_as_current_span("rows")
+        async def rows():
+            copies.append(contextvars.copy_context())
+            yield 1
+            await Pause()
+            yield 2
+
+        async def step():
+            await anext(generator)
+
+        nanospan.configure(exporter=nanospan.MemoryExporter())
+        generator = rows()
+        try:
+            anext(generator).send(None)
+        except StopIteration:
+            pass
+        (inside,) = copies
+        second = step()
+        inside.run(second.send, None)
+        try:
+            second.throw(asyncio.CancelledError())
+        except asyncio.CancelledError:
+            pass
+        print(nanospan.stats()["left_blocks"], inside.run(tracing.active_span))
+    """
+    assert checked_python(code, timeout=20) == "1 None\n"
 
 
 def test_an_async_generator_closed_by_another_task_does_no_harm(recording):

@@ -2,7 +2,10 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from hypothesis import given, settings
@@ -143,6 +146,28 @@ def test_the_console_exporter_draws_whole_traces_on_stderr():
     (child,) = [line for line in lines if "SELECT" in line]
     assert lines.index(root) < lines.index(child)
     assert "2 spans  1 error" in completed.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_coloured"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+    ],
+    ids=str,
+)
+def test_the_console_exporter_uses_colours_on_a_terminal(variables, is_coloured):
+    deciding = {"TERM", "NO_COLOR", "FORCE_COLOR"}
+    environment = {key: value for key, value in os.environ.items() if key not in deciding}
+    terminal, end = os.openpty()
+    command = [sys.executable, "-c", dedent(_CONSOLE)]
+    subprocess.run(command, stderr=end, env=environment | variables, timeout=60, check=True)
+    shown = os.read(terminal, 65_536)
+    os.close(terminal)
+    os.close(end)
+    assert b"GET /cart" in shown
+    assert (b"\x1b[31m" in shown) is is_coloured
 
 
 def test_the_console_exporter_survives_a_closed_stderr():

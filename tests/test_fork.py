@@ -165,3 +165,46 @@ else:
 """,
         timeout=30,
     )
+
+
+def test_a_child_in_another_directory_writes_to_the_file_of_its_parent(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    checked_python(
+        """
+import os, sys, warnings
+import nanospan
+warnings.simplefilter("ignore", DeprecationWarning)
+os.chdir(sys.argv[1])
+nanospan.configure(exporter=nanospan.FileExporter("traces"))
+os.chdir("elsewhere")
+if pid := os.fork():
+    assert os.waitpid(pid, 0)[1] == 0
+else:
+    nanospan.tracing.start_span("child").finish()
+""",
+        tmp_path,
+        timeout=30,
+    )
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert '"name":"child"' in (tmp_path / "traces").read_text()
+
+
+def test_what_a_child_does_wrong_with_an_inherited_span_is_ignored_without_a_word():
+    checked_python(
+        """
+import os, warnings
+import nanospan
+warnings.simplefilter("ignore", DeprecationWarning)
+nanospan.configure(exporter=nanospan.MemoryExporter())
+root = nanospan.tracing.start_span("root", start_time_ns=1_000)
+if pid := os.fork():
+    assert os.waitpid(pid, 0)[1] == 0
+    root.finish()
+else:
+    root.set_attribute("k", object())
+    root.finish(end_time_ns=1)
+    root.finish()
+    nanospan.stats()
+""",
+        timeout=30,
+    )

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import nanospan
-from nanospan import QueueConfig, ReleasedSpanError, tracing
+from nanospan import QueueConfig, ReleasedSpanError, _core, tracing
 from support.process import run_python
 from support.recording import recording as new_recording
 
@@ -61,6 +61,16 @@ def test_many_abandoned_spans_make_one_warning_and_are_all_counted(patient, capl
     nanospan.flush()
     assert nanospan.stats()["abandoned"] == 100
     assert len(caplog.records) == 1
+
+
+def test_abandoned_spans_are_named_each_name_once(patient, caplog):
+    for name in ["GET /cart", "SELECT", "GET /cart"]:
+        tracing.start_span(name)
+    nanospan.flush()
+    cart, select = sorted(record.getMessage() for record in caplog.records)
+    assert '"GET /cart"' in cart
+    assert "2 times" in cart
+    assert '"SELECT"' in select
 
 
 def test_the_children_of_a_released_root_go_on(patient):
@@ -267,3 +277,29 @@ def test_beyond_the_cap_of_live_spans_a_span_gets_no_record_and_is_counted():
         assert tracing.start_span("after").is_recording()
         assert recorded.names() == ["x"] * 10
         assert nanospan.stats()["dropped"]["live_limit"] == 5
+
+
+def test_a_batch_that_the_queue_could_not_hold_is_sent_when_the_queue_is_full():
+    with new_recording(queue=QueueConfig(max_entries=2, max_coalescing_delay=3600)):
+        for _ in range(2):
+            tracing.start_span("x").finish()
+        _wait_until(lambda: nanospan.stats()["sent"] == 2)
+
+
+def test_a_root_that_stays_open_recovers_from_an_overflow_when_its_delay_is_over():
+    clock = _core.ManualClock(1_000)
+    queue = QueueConfig(max_entries=10, max_coalescing_delay=3600)
+    with new_recording(queue=queue, clock=clock) as recorded:
+        root = tracing.start_span("whole program")
+        for _ in range(30):
+            tracing.start_span("too many", parent=root).finish()
+        nanospan.flush()
+        tracing.start_span("too soon", parent=root).finish()
+        nanospan.flush()
+        assert (recorded.names(), nanospan.stats()["dropped"]["queue_full"]) == ([], 31)
+        clock.tick(3600 * 10**9)
+        tracing.start_span("later", parent=root).finish()
+        nanospan.flush()
+        assert recorded.names() == ["later"]
+        root.finish()
+        assert recorded.names() == ["later", "whole program"]

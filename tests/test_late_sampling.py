@@ -132,6 +132,17 @@ def test_a_trace_that_is_not_recorded_never_pretends():
         assert recorded.names() == ["after"]
 
 
+def test_a_trace_one_span_of_which_got_no_record_never_pretends():
+    queue = QueueConfig(max_live_spans=1, max_coalescing_delay=3600)
+    with new_recording(late_sampling=True, sampling_rate=0.0, queue=queue) as recorded:
+        with tracing.start_as_current_span("root"):
+            beyond = tracing.start_span("beyond the cap")
+            assert not beyond.is_recording()
+            assert tracing.set_should_sample(True) is False
+            beyond.finish()
+        assert recorded.names() == ["root"]
+
+
 def test_a_sampled_remote_parent_is_followed():
     parent = SpanContext(b"\x11" * 16, b"\x22" * 8, sampled=True)
     with new_recording(late_sampling=True, sampling_rate=0.0) as recorded:

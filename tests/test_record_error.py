@@ -71,3 +71,13 @@ def test_what_is_neither_text_nor_exception_raises(recording, error):
         span.record_error(error)
     assert span.events == ()
     span.finish()
+
+
+def test_an_exception_of_a_class_that_names_no_module_is_told_by_its_name(recording):
+    homeless = type("HomelessError", (Exception,), {"__module__": None})
+    with pytest.raises(homeless), tracing.start_as_current_span("x") as span:
+        span.record_error(homeless("by hand"))
+        raise homeless("escaped")
+    read = recording.one("x")
+    assert [event.attributes["exception.type"] for event in read.events] == ["HomelessError"] * 2
+    assert read.status_description == "HomelessError: escaped"

@@ -1,6 +1,8 @@
 """One span: its facts, its end, and what can still be read of it afterwards."""
 
+import copy
 import logging
+import pickle
 import re
 import weakref
 
@@ -269,3 +271,13 @@ def test_a_span_reads_the_name_that_is_exported(recording, name):
     span.finish()
     assert type(span.name) is str
     assert span.name == recording.spans()[0].name
+
+
+@pytest.mark.parametrize("again", [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy])
+def test_events_and_links_can_be_pickled_and_copied(recording, again):
+    with tracing.start_as_current_span("x") as span:
+        span.add_event("e", {"k": [1]})
+        span.add_link(span.context)
+        for value in (*span.events, *span.links, Link(span.context), Link(span.context, None)):
+            assert again(value) == value
+            assert type(again(value)) is type(value)

@@ -48,6 +48,23 @@ def test_without_a_pipeline_arguments_are_not_checked():
 
 
 @pytest.mark.usefixtures("unconfigured")
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: tracing.start_span(), TypeError),
+        (lambda: tracing.start_span("x", colour="red"), TypeError),
+        (lambda: tracing.start_span("x").set_attribute("k"), TypeError),
+        (lambda: tracing.start_as_current_span(""), ValueError),
+        (lambda: tracing.start_as_current_span("x", kind="server"), TypeError),
+        (lambda: tracing.new(""), ValueError),
+    ],
+)
+def test_without_a_pipeline_some_arguments_are_checked_all_the_same(call, error):
+    with pytest.raises(error):
+        call()
+
+
+@pytest.mark.usefixtures("unconfigured")
 def test_without_a_pipeline_a_tracer_has_nothing_and_does_nothing():
     tracing.set_active_span(tracing.start_span("x"))
     tracing.process_spans(pytest.fail)

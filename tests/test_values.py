@@ -1,6 +1,7 @@
 """Attribute values: what is set, read back, through the span and through another protobuf."""
 
 from collections import deque
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import pytest
@@ -16,7 +17,8 @@ from nanospan.testing.strategies import (
     expected_attributes,
     recursive_values,
 )
-from support.plain import exact
+from support.plain import exact, json_spans
+from support.process import checked_python
 from support.recording import recording as new_recording
 
 pytest_plugins = ("support.plugin",)
@@ -126,6 +128,24 @@ def test_containers_nest_as_deep_as_the_limit_and_no_deeper(recording):
     span.finish()
 
 
+def test_the_deepest_mappings_reach_every_exporter_from_wherever_they_are(tmp_path):
+    value = 1
+    for _ in range(DEEPEST + 1):
+        value = {"k": value}
+    with new_recording() as recorded:
+        exporters = [recorded.exporter, nanospan.FileExporter(tmp_path / "traces")]
+        nanospan.configure(exporter=exporters)
+        span = tracing.start_span("x", attributes={"k": value})
+        span.add_event("e", {"k": value})
+        span.add_link(span.context, {"k": value})
+        span.finish()
+        assert nanospan.flush()
+        (read,) = recorded.google()
+        assert "<nested too deep>" in str(read["events"])
+        assert json_spans((tmp_path / "traces").read_text()) == [read]
+        assert nanospan.stats()["worker"] == "running"
+
+
 def test_a_list_that_holds_itself_ends_in_a_marker(recording):
     value = [1]
     value.append(value)
@@ -232,11 +252,20 @@ def test_a_value_whose_conversion_fails_does_no_harm(recording, value, wrap):
     assert len(recording.google()) == 1
 
 
-@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [v], lambda v: {v: 1}])
-def test_an_exit_asked_for_in_a_conversion_is_not_swallowed(recording, wrap):
+@pytest.mark.parametrize(
+    "value",
+    [
+        _Hostile(_raise_exit),
+        [_Hostile(_raise_exit)],
+        {_Hostile(_raise_exit): 1},
+        _HostileIndex(_raise_exit),
+        [_HostileIndex(_raise_exit)],
+    ],
+)
+def test_an_exit_asked_for_in_a_conversion_is_not_swallowed(recording, value):
     span = tracing.start_span("x")
     with pytest.raises(SystemExit):
-        span.set_attributes({"before": 1, "k": wrap(_Hostile(_raise_exit))})
+        span.set_attributes({"before": 1, "k": value})
     assert span.attributes == {}
     span.finish()
 
@@ -244,6 +273,64 @@ def test_an_exit_asked_for_in_a_conversion_is_not_swallowed(recording, wrap):
 def test_a_text_subclass_is_kept_by_its_base_value(recording):
     span = tracing.start_span("x", attributes={_HostileText("key"): _HostileText("value")})
     assert exact(span.attributes) == exact({"key": "value"})
+    span.set_attribute("key", _HostileText("a\ud800b"))
+    assert exact(span.attributes) == exact({"key": "a\ufffdb"})
+    span.finish()
+
+
+class _HostileInt(int):
+    def __str__(self):
+        return "not the value"
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("number", [7, 2**63, -(2**80)])
+def test_an_int_subclass_is_kept_by_its_base_value(recording, number):
+    span = tracing.start_span("x", attributes={"k": _HostileInt(number)})
+    assert span.attributes == {"k": number if number == 7 else str(number)}
+    span.finish()
+
+
+class _NoPairs(Mapping):
+    """A mapping whose items are no pairs."""
+
+    def __init__(self, items):
+        self._items = items
+
+    def __getitem__(self, key):
+        return 1
+
+    def __iter__(self):
+        return iter(["k"])
+
+    def __len__(self):
+        return 1
+
+    def items(self):
+        return self._items
+
+
+_NO_PAIRS = [[1], [("k", 2, 3)], ["abc"], [()], None]
+
+
+@pytest.mark.parametrize("items", _NO_PAIRS, ids=repr)
+@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [v], lambda v: {"k": v}])
+def test_a_mapping_whose_items_are_no_pairs_is_left_out(recording, items, wrap):
+    span = tracing.start_span("x", attributes={"k": wrap(_NoPairs(items)), "after": 1})
+    empty = wrap(None)
+    kept = {} if empty is None else {"k": tuple(empty) if isinstance(empty, list) else empty}
+    assert span.attributes == {**kept, "after": 1}
+    assert nanospan.stats()["dropped_values"] == 1
+    span.finish()
+
+
+@pytest.mark.parametrize("items", _NO_PAIRS, ids=repr)
+def test_attributes_whose_items_are_no_pairs_raise_and_set_nothing(recording, items):
+    span = tracing.start_span("x")
+    with pytest.raises(TypeError):
+        span.set_attributes(_NoPairs(items))
+    assert span.attributes == {}
     span.finish()
 
 
@@ -318,3 +405,31 @@ def test_huge_texts_and_bytes_are_kept_whole(recording):
     text, data = "ä" * 1_000_000, b"\x00" * 1_000_000
     tracing.start_span("x", attributes={"text": text, "data": data}).finish()
     assert recording.one("x").attributes == {"text": text, "data": data}
+
+
+def test_keys_and_event_names_may_be_empty(recording):
+    span = tracing.start_span("x", attributes={"": 1})
+    span.add_event("", {"": 2})
+    span.finish()
+    read = recording.one("x")
+    assert read.attributes == {"": 1}
+    assert [(event.name, event.attributes) for event in read.events] == [("", {"": 2})]
+
+
+def test_what_is_read_from_a_span_is_a_copy(recording):
+    span = tracing.start_span("x", attributes={"k": [1]})
+    span.attributes["other"] = 2
+    assert span.attributes == {"k": (1,)}
+    span.finish()
+
+
+def test_without_hypothesis_the_strategies_say_what_they_need():
+    code = """
+        import sys
+        sys.modules["hypothesis"] = None
+        try:
+            import nanospan.testing.strategies
+        except ModuleNotFoundError as error:
+            print(error)
+    """
+    assert "pip install hypothesis" in checked_python(code)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nanospan
 from nanospan._core import _view as draw
 from support.process import checked_python
 
@@ -175,6 +176,21 @@ def test_a_broken_line_is_named_and_skipped(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("count", "last"), [(6, "1 more line"), (1_000, "995 more lines")])
+def test_of_many_broken_lines_the_first_five_are_named(count: int, last: str) -> None:
+    shown = run("-", text="{\n" * count + export(*REQUEST))
+    assert shown.stdout == REQUEST_DRAWN
+    *named, more = shown.stderr.splitlines()
+    assert [line.split(":")[1] for line in named] == ["1", "2", "3", "4", "5"]
+    assert more == f"stdin: ... and {last}"
+
+
+def test_the_command_says_its_version() -> None:
+    command = [sys.executable, "-m", "nanospan", "--version"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert shown.stdout == f"nanospan {nanospan.__version__}\n"
+
+
 def test_what_cannot_be_shown_is_said_in_one_line(file: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing.jsonl"
     for arguments, reason in [
@@ -191,13 +207,20 @@ def test_what_cannot_be_shown_is_said_in_one_line(file: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["-", "--slowest", "0"], ["-", "--width", "wide"], ["-", "--trace", "xyz"]],
+    [[], ["-", "--slowest", "0"], ["-", "--trace", "xyz"]],
     ids=str,
 )
 def test_wrong_usage_ends_with_status_2(arguments: list[str]) -> None:
     shown = run(*arguments)
     assert (shown.returncode, shown.stdout) == (2, "")
     assert shown.stderr.startswith("usage: nanospan view ")
+
+
+@pytest.mark.parametrize("width", ["wide", "39", "501", "-1"])
+def test_a_width_out_of_range_is_refused_with_what_is_allowed(width: str) -> None:
+    shown = run("-", f"--width={width}")
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert shown.stderr.endswith(f"{width!r} is not a whole number from 40 to 500\n")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ typedef struct Chunk {
     uint8_t bytes[];
 } Chunk;
 
-typedef struct {
+/* Packed: a run lies where the spans before it end. */
+typedef struct __attribute__((packed)) {
     uint32_t size, tracer;
 } Run;
 

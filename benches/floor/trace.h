@@ -79,7 +79,7 @@ static inline Chunk *chunk_for_span(Trace *trace, size_t size, uint32_t tracer, 
     }
     if (chunk->run == NO_RUN || unlikely(((Run *)(chunk->bytes + chunk->run))->tracer != tracer)) {
         chunk->run = chunk->size;
-        memcpy(chunk->bytes + chunk->size, &(Run){0, tracer}, sizeof(Run));
+        *(Run *)(chunk->bytes + chunk->size) = (Run){0, tracer};
         chunk->size += sizeof(Run);
     }
     return chunk;

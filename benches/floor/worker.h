@@ -23,21 +23,13 @@ static _Atomic int worker_runs;
 static _Atomic uint64_t spans_swept;
 static _Atomic uint64_t max_wait = UINT64_MAX; /* ticks that a finished span waits for its root */
 
-static const uint8_t *next_run(const uint8_t *at, Run *run) {
-    memcpy(run, at, sizeof *run); /* runs lie where the spans before them end: not aligned */
-    return at + sizeof *run;
-}
-
 static void encode(Chunk *const *chunks, size_t count, Buffer *request) {
     size_t sizes[MAX_TRACERS] = {0};
     uint8_t *places[MAX_TRACERS];
-    Run run;
     for (size_t i = 0; i < count; i++) {
         const uint8_t *at = chunks[i]->bytes, *end = at + chunks[i]->size;
-        for (; at < end; at += run.size) {
-            at = next_run(at, &run);
-            sizes[run.tracer] += run.size;
-        }
+        for (; at < end; at += sizeof(Run) + ((const Run *)at)->size)
+            sizes[((const Run *)at)->tracer] += ((const Run *)at)->size;
     }
     size_t total = resource_message.size;
     for (uint32_t i = 0; i < MAX_TRACERS; i++)
@@ -59,10 +51,12 @@ static void encode(Chunk *const *chunks, size_t count, Buffer *request) {
     }
     for (size_t i = 0; i < count; i++) {
         const uint8_t *at = chunks[i]->bytes, *end = at + chunks[i]->size;
-        for (; at < end; at += run.size) {
-            at = next_run(at, &run);
-            memcpy(places[run.tracer], at, run.size);
-            places[run.tracer] += run.size;
+        while (at < end) {
+            const Run *run = (const Run *)at;
+            at += sizeof *run;
+            memcpy(places[run->tracer], at, run->size);
+            places[run->tracer] += run->size;
+            at += run->size;
         }
     }
     request->size = (size_t)(to - request->bytes);

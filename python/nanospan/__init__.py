@@ -1,4 +1,4 @@
-"""OpenTelemetry tracing whose spans cost next to nothing.
+"""OpenTelemetry tracing for Python, recorded in Rust.
 
 `configure(...)` builds the pipeline, `tracing` is the global tracer, and until `configure` is
 called every tracer is a no-op.
@@ -13,9 +13,10 @@ except ImportError as error:
 
     import nanospan._noop
 
-    sys.modules["nanospan._core"] = nanospan._noop
+    sys.modules["nanospan._core"] = sys.modules["nanospan._configure"] = nanospan._noop
     logging.getLogger("nanospan").warning("tracing is off, the extension does not load: %s", error)
 
+from nanospan._configure import configure
 from nanospan._core import (
     ROOT,
     AlwaysOff,
@@ -23,6 +24,7 @@ from nanospan._core import (
     ConsoleExporter,
     FileExporter,
     MemoryExporter,
+    OtlpExporter,
     ParentBased,
     QueueConfig,
     ReleasedSpanError,
@@ -32,7 +34,6 @@ from nanospan._core import (
     SpanLimits,
     TraceIdRatio,
     Tracer,
-    configure,
     flush,
     shutdown,
     stats,
@@ -41,6 +42,7 @@ from nanospan._core import (
 from nanospan._core import __version__ as __version__
 from nanospan._data import Event, InstrumentationScope, Link
 from nanospan._enum import SpanKind, StatusCode
+from nanospan._flush import flush_async
 
 __all__ = [
     "ROOT",
@@ -52,6 +54,7 @@ __all__ = [
     "InstrumentationScope",
     "Link",
     "MemoryExporter",
+    "OtlpExporter",
     "ParentBased",
     "QueueConfig",
     "ReleasedSpanError",
@@ -65,7 +68,29 @@ __all__ = [
     "Tracer",
     "configure",
     "flush",
+    "flush_async",
     "shutdown",
     "stats",
     "tracing",
 ]
+
+
+TYPE_CHECKING = False  # typing's own takes milliseconds to import
+if not TYPE_CHECKING:  # to a type checker every name would be there
+
+    def __getattr__(name: str) -> object:
+        """Say what to use instead of a name that opentelemetry-api has."""
+        instead = {
+            "get_tracer": "use nanospan.tracing or nanospan.tracing.new(name)",
+            "get_current_span": "use nanospan.tracing.active_span()",
+            "use_span": "use nanospan.tracing.set_active_span(span)",
+            "get_tracer_provider": "use nanospan.tracing",
+            "set_tracer_provider": "use nanospan.configure(exporter=...)",
+            "TracerProvider": "use nanospan.configure(exporter=...)",
+        }.get(name)
+        text = f"module 'nanospan' has no attribute '{name}'"
+        raise AttributeError(f"{text}: {instead}" if instead else text)
+
+    def __dir__() -> list[str]:
+        """List the public names alone."""
+        return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -245,12 +245,17 @@ class _Block:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    def _fresh(self) -> _Block: ...
+    def __call__(self, function: _F, /) -> _F: ...
+
+@final
+class _Template:
+    # What a decorated function makes its spans from.
+    def _block(self) -> _Block: ...
+    def _called(self) -> _Template: ...
     def _start(self) -> Span: ...
     def _resume(self) -> None: ...
     def _suspend(self) -> None: ...
     def _finish(self, error: BaseException | None = None) -> None: ...
-    def __call__(self, function: _F, /) -> _F: ...
 
 @final
 class Tracer:
@@ -450,6 +455,28 @@ class QueueConfig:
     ) -> QueueConfig: ...
 
 @final
+class OtlpExporter:
+    """Sends each export to a collector: OTLP in protobuf over HTTP.
+
+    `endpoint` is an `http://` or `https://` URL; one without a path gets `/v1/traces`, any other
+    path is used as it is; None is `http://localhost:4318`. `headers` are sent with every request.
+    One request may take `timeout` seconds. `compression` is "gzip" or "none"; None compresses for
+    all hosts but this machine. Certificates are checked against the system's roots, or those of
+    `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+
+    What a collector cannot take now is tried again for a minute, then dropped and counted. Raises
+    `TypeError` or `ValueError` naming the argument.
+    """
+    def __new__(
+        cls,
+        endpoint: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        compression: Literal["gzip", "none"] | None = None,
+    ) -> OtlpExporter: ...
+
+@final
 class FileExporter:
     """Appends each export to a file as a line of OTLP/JSON.
 
@@ -476,7 +503,7 @@ class MemoryExporter:
     def clear(self) -> None:
         """Forgets the spans exported so far."""
 
-_Exporter: TypeAlias = FileExporter | ConsoleExporter | MemoryExporter
+_Exporter: TypeAlias = OtlpExporter | FileExporter | ConsoleExporter | MemoryExporter
 
 class _Stats(TypedDict):
     started: int  # spans started, whatever was decided of them
@@ -485,7 +512,7 @@ class _Stats(TypedDict):
     finished: int  # recorded spans that finished
     sent: int  # spans that every exporter took
     # Finished spans not sent, by reason: queue_full, unsampled, late_undecided, export_failed,
-    # shutdown; and live_limit for spans that got no record.
+    # rejected, shutdown; and live_limit for spans that got no record.
     dropped: dict[str, int]
     abandoned: int  # handles that died, or were open at shutdown, unfinished
     discarded: int  # released before finish
@@ -498,31 +525,6 @@ class _Stats(TypedDict):
     queue_high_water: int
     worker: Literal["not_started", "running", "stopped"]
     last_error: str | None
-
-def configure(
-    *,
-    service_name: str | None = None,
-    resource: _Attributes | None = None,
-    exporter: _Exporter | Sequence[_Exporter] | None = None,
-    sampling_rate: float | None = None,
-    sampler: _Sampler | None = None,
-    limits: SpanLimits | None = None,
-    queue: QueueConfig | None = None,
-    late_sampling: bool = False,
-) -> None:
-    """Builds the pipeline that all tracers use from now on, those taken before included.
-
-    `service_name` becomes the resource attribute `service.name`, beside the attributes of
-    `resource`. `exporter` is one of `FileExporter(path)`, `ConsoleExporter()` and
-    `MemoryExporter()`, or a sequence of them. `sampling_rate` is a number from 0 to 1: 0.1 samples
-    1 of every 10 requests; or a `sampler` is asked for every span; with neither every request is
-    sampled. With `late_sampling` also what the sampler drops is recorded until its local trace
-    ends, so that `set_should_sample` can bring it back.
-
-    A second call builds a new pipeline and ends the old one, which sends what it has within two
-    seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
-    naming the argument, and `OSError` for a file that cannot be written; then nothing has changed.
-    """
 
 @final
 class ManualClock:
@@ -543,6 +545,7 @@ def _configure(
     *,
     service_name: str | None = None,
     resource: _Attributes | None = None,
+    detected: _Attributes | None = None,
     exporter: _Exporter | Sequence[_Exporter] | None = None,
     sampling_rate: float | None = None,
     sampler: _Sampler | None = None,
@@ -555,8 +558,8 @@ def _configure(
 def flush(timeout: float = 2.0) -> bool:
     """Hands over everything that has finished and waits until it was sent.
 
-    Waits for at most `timeout` seconds. True only if all of it was taken. Raises `TypeError` or
-    `ValueError` for a timeout that is no number of seconds from 0 to 3600.
+    Waits for at most `timeout` seconds. True only if every exporter took all of it. Raises
+    `TypeError` or `ValueError` for a timeout that is no number of seconds from 0 to 3600.
     """
 
 def shutdown(timeout: float = 2.0) -> bool:
@@ -577,12 +580,20 @@ def stats() -> _Stats:
     of the `worker`, and `last_error` of an exporter. Keys may be added.
     """
 
+# What `flush_async` asks; no part of the public surface.
+@final
+class Flush:
+    """A flush that has begun."""
+    def __new__(cls, timeout: float) -> Flush: ...
+    def poll(self) -> bool | None:
+        """What `flush` returns, None while it would wait."""
+
 # For nanospan's own command line and tests: no part of the public surface.
 def _view(
     text: bytes,
     *,
     width: int,
-    colour: bool,
+    colour: bool | None,
     ascii: bool,
     attributes: bool,
     trace: str | None,

@@ -53,6 +53,10 @@ class QueueConfig(_Anything):
     """Bounds nothing here."""
 
 
+class OtlpExporter(_Anything):
+    """Sends nothing here."""
+
+
 class ConsoleExporter(_Anything):
     """Draws nothing here."""
 
@@ -220,6 +224,14 @@ def configure(**options: Any) -> None:
     """Do nothing."""
 
 
+class Flush(_Anything):
+    """Waits for nothing here."""
+
+    def poll(self) -> bool:
+        """Return True: nothing waits."""
+        return True
+
+
 def flush(timeout: float = 2.0) -> bool:
     """Return True: nothing waits."""
     return True
@@ -237,7 +249,7 @@ def stats() -> dict[str, Any]:
         *("ignored_writes", "dropped_values", "left_blocks"),
         *("open_spans", "queued_spans", "queued_bytes", "queue_high_water"),
     )
-    reasons = "queue_full unsampled late_undecided export_failed shutdown live_limit"
+    reasons = "queue_full unsampled late_undecided export_failed rejected shutdown live_limit"
     return {
         **dict.fromkeys(counts, 0),
         "dropped": dict.fromkeys(reasons.split(), 0),

@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
 from typing import TextIO
 
 from nanospan._core import _view as draw  # pyright: ignore[reportPrivateUsage] # for us alone
+
+_MAX_BROKEN = 5
+"""How many lines that cannot be read are named."""
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +30,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         help="below each span, why it failed, its attributes, events and links",
     )
     parser.add_argument(
-        "--width", metavar="N", type=_positive, help="columns, 40 to 500; default: the terminal's"
+        "--width", metavar="N", type=_columns, help="columns, 40 to 500; default: the terminal's"
     )
     parser.add_argument("--color", choices=["auto", "always", "never"], default="auto")
     parser.set_defaults(run=view)
@@ -44,15 +46,18 @@ def view(options: argparse.Namespace) -> int:
     drawing, broken = draw(
         text,
         width=options.width or shutil.get_terminal_size().columns,
-        colour=_is_colourful(options.color, sys.stdout, os.environ),
+        colour={"always": True, "never": False}.get(options.color),
         ascii=not _is_utf8(sys.stdout),
         attributes=options.attributes,
         trace=options.trace,
         slowest=options.slowest,
         errors=options.errors,
     )
-    for number, reason in broken:
+    for number, reason in broken[:_MAX_BROKEN]:
         print(f"{name}:{number}: skipped: {reason}", file=sys.stderr)
+    if more := len(broken[_MAX_BROKEN:]):
+        lines = "1 more line" if more == 1 else f"{more} more lines"
+        print(f"{name}: ... and {lines}", file=sys.stderr)
     if not drawing:
         is_filtered = options.trace or options.errors
         return _refuse(f"{name}: {'no such trace' if is_filtered else 'no spans'}")
@@ -86,17 +91,6 @@ def _is_utf8(stream: TextIO) -> bool:
     return codecs.lookup(stream.encoding).name == "utf-8"
 
 
-def _is_colourful(choice: str, stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Whether to use colours: the option, then no-color.org, then force-color.org, then a tty."""
-    if choice != "auto":
-        return choice == "always"
-    if environ.get("NO_COLOR"):
-        return False
-    if environ.get("FORCE_COLOR"):
-        return True
-    return stream.isatty() and environ.get("TERM") != "dumb"
-
-
 def _legend(stream: TextIO) -> str:
     failed, slow, side, instant = "✖◀░▏" if _is_utf8(stream) else "x<-|"
     return (
@@ -116,3 +110,9 @@ def _positive(text: str) -> int:
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return min(int(text), sys.maxsize)
+
+
+def _columns(text: str) -> int:
+    if not (text.isdecimal() and 40 <= int(text) <= 500):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 40 to 500")
+    return int(text)

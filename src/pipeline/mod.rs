@@ -3,6 +3,7 @@
 
 mod config;
 mod open;
+mod sender;
 mod worker;
 
 use std::sync::Arc;
@@ -24,12 +25,14 @@ use crate::store::Store;
 use crate::sys;
 use crate::turn::{Guarded, Turn};
 use open::OpenTraces;
-use worker::Worker;
+use worker::{Drain, Worker};
 
 /// One configuration at work.
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Arc<Settings>,
+    /// The `Resource` message of this process.
+    resource: Vec<u8>,
     epoch: u32,
     ids: Ids,
     store: Store,
@@ -49,6 +52,10 @@ const BUFFER_BYTES: usize = 4096;
 /// More traces than these are seldom open at once with a finished span each.
 const MAX_BUFFERS: usize = 64;
 
+/// A flush that was ordered.
+#[derive(Clone, Copy, Debug)]
+pub struct Flush(Drain);
+
 /// The pipeline that new spans go to.
 static CURRENT: Guarded<Option<Arc<Pipeline>>> = Guarded::new(None);
 
@@ -56,6 +63,13 @@ static CURRENT: Guarded<Option<Arc<Pipeline>>> = Guarded::new(None);
 #[inline]
 pub fn current(turn: Turn<'_>) -> Option<Arc<Pipeline>> {
     CURRENT.borrow(turn).clone()
+}
+
+/// Works with the current pipeline, if there is one, and spares the count of its users. `work` must
+/// not call Python.
+#[inline]
+pub fn with_current<R>(turn: Turn<'_>, work: impl FnOnce(&Arc<Pipeline>) -> R) -> Option<R> {
+    CURRENT.borrow(turn).as_ref().map(work)
 }
 
 /// True when there is a pipeline.
@@ -79,6 +93,7 @@ impl Pipeline {
             .map(Exporter::open)
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Arc::new(Self {
+            resource: settings.resource.message(),
             epoch: sys::epoch(),
             ids: ids.map_or_else(Ids::random, Ids::scripted),
             store: Store::new(settings.queue.max_live_spans),
@@ -94,7 +109,8 @@ impl Pipeline {
         }))
     }
 
-    /// The same pipeline for a forked child: new pool, queue, ids and worker, nothing shared.
+    /// The same pipeline for a forked child: new pool, queue, ids and worker, nothing shared;
+    /// what the resource says of the process is said of the child.
     pub fn reborn(&self) -> Result<Arc<Self>, OpenError> {
         Self::new(Config {
             settings: Arc::clone(&self.settings),
@@ -106,13 +122,24 @@ impl Pipeline {
     /// within `timeout`.
     pub fn flush(self: &Arc<Self>, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
+        self.worker.wait_for(self.order_flush().0, deadline)
+    }
+
+    /// Hands over what has finished and lets it be sent. [`Self::flushed`] says what became of it.
+    pub fn order_flush(self: &Arc<Self>) -> Flush {
         self.hand_over_open_traces();
-        self.worker.drain(self, deadline)
+        Flush(self.worker.order(self, false))
+    }
+
+    /// True if all that was flushed was taken, None as long as that is open.
+    pub fn flushed(&self, flush: Flush) -> Option<bool> {
+        self.worker.outcome(flush.0)
     }
 
     /// Waits until what was handed over before was sent. Open traces keep what they have.
     pub fn drain(self: &Arc<Self>, timeout: Duration) -> bool {
-        self.worker.drain(self, Instant::now() + timeout)
+        let drain = self.worker.order(self, false);
+        self.worker.wait_for(drain, Instant::now() + timeout)
     }
 
     /// Takes in nothing more: what has finished goes to the worker, what is still open is abandoned.
@@ -127,7 +154,7 @@ impl Pipeline {
     /// `timeout`.
     pub fn stop(self: &Arc<Self>, timeout: Duration) -> bool {
         let sent = self.worker.stop(self, Instant::now() + timeout);
-        // After the deadline the worker may still hold a batch; what is in the ring is lost.
+        // What is in the ring after the deadline is lost.
         self.drop_queued();
         sent
     }
@@ -180,7 +207,7 @@ impl Pipeline {
 
     /// The attributes that all its spans share, as a `Resource` message.
     pub fn resource(&self) -> &[u8] {
-        self.settings.resource.as_bytes()
+        &self.resource
     }
 
     /// What it counts.
@@ -222,8 +249,10 @@ impl Pipeline {
         self.settings.late_sampling
     }
 
+    /// Never more than may wait: such a batch would never be full.
     pub(crate) fn max_batch_size(&self) -> usize {
-        self.settings.queue.max_batch_size
+        let queue = &self.settings.queue;
+        queue.max_batch_size.min(queue.max_entries)
     }
 
     pub(crate) fn max_coalescing_delay(&self) -> Duration {
@@ -264,7 +293,7 @@ impl Pipeline {
     /// Counts a span that nobody finished, and names it.
     pub(crate) fn abandon(&self, name: &str) {
         self.counters.abandoned.add(1);
-        self.notices.leave("abandoned", || {
+        self.notices.leave_named("abandoned", name, || {
             format!("span {name:?} was never finished, and is not exported")
         });
     }

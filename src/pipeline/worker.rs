@@ -1,6 +1,10 @@
 //! The thread that sends. It never attaches to the interpreter, and nothing it touches holds a
 //! Python object.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use super::Pipeline;
 use super::config::Out;
+use super::sender::Sender;
 use crate::chunk::Chunk;
-use crate::counter::Reason;
 use crate::export::doorbell::Doorbell;
+use crate::export::patience::Patience;
 use crate::sys;
 
 /// The worker as its pipeline holds it.
@@ -19,6 +24,7 @@ pub(super) struct Worker {
     started: AtomicBool,
     orders: Mutex<Orders>,
     done: Condvar,
+    patience: Patience,
 }
 
 /// What the application asked for, and how far the worker is.
@@ -50,6 +56,7 @@ impl Worker {
             started: AtomicBool::new(false),
             orders: Mutex::new(orders),
             done: Condvar::new(),
+            patience: Patience::default(),
         }
     }
 
@@ -61,31 +68,40 @@ impl Worker {
         self.doorbell.ring(urgent);
     }
 
-    /// Waits until everything queued before was sent. True if all of it was taken in time.
-    pub(super) fn drain(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
-        self.drain_and(pipeline, deadline, false)
-    }
-
-    fn drain_and(&self, pipeline: &Arc<Pipeline>, deadline: Instant, stop: bool) -> bool {
-        // Both orders in one step: between them the worker could stop, and leave the drain undone.
+    /// Orders that everything queued before be sent, and the thread to end then if it shall `stop`.
+    pub(super) fn order(&self, pipeline: &Arc<Pipeline>, stop: bool) -> Drain {
+        // Both in one step: between them the worker could stop, and leave the drain undone.
         let mut orders = self.orders();
         orders.stop |= stop;
         if !self.started.load(Ordering::Acquire) || orders.stopped {
-            return pipeline.queue().is_empty();
+            return Drain::Over(pipeline.queue().is_empty());
         }
         orders.drains_wanted += 1;
         let ticket = orders.drains_wanted;
         drop(orders);
         self.doorbell.ring(true);
-        let orders = self.wait(deadline, |orders| {
-            orders.drains_done >= ticket || orders.stopped
-        });
-        orders.drains_done >= ticket && orders.drain_failed < ticket
+        Drain::Ordered(ticket)
+    }
+
+    /// Whether everything of an order was taken; None while that is open.
+    pub(super) fn outcome(&self, drain: Drain) -> Option<bool> {
+        self.orders().outcome(drain)
+    }
+
+    /// Waits for an order. True if everything was taken in time.
+    pub(super) fn wait_for(&self, drain: Drain, deadline: Instant) -> bool {
+        let orders = self.wait(deadline, |orders| orders.outcome(drain).is_some());
+        orders.outcome(drain) == Some(true)
     }
 
     /// Sends what is queued and ends the thread. True if all was taken in time.
     pub(super) fn stop(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
-        let sent = self.drain_and(pipeline, deadline, true);
+        let drain = self.order(pipeline, true);
+        // A little earlier, so that what is given up then is counted when the caller goes on.
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        self.patience.end_by(now + left.mul_f64(0.95));
+        let sent = self.wait_for(drain, deadline);
         if self.started.load(Ordering::Acquire) {
             self.wait(deadline, |orders| orders.stopped).stopped && sent
         } else {
@@ -115,6 +131,23 @@ impl Worker {
         }
     }
 
+    /// How long a way out may still take.
+    pub(super) fn patience(&self) -> &Patience {
+        &self.patience
+    }
+
+    /// Something was lost: every drain that is waited for has failed.
+    pub(super) fn drains_failed(&self) {
+        let mut orders = self.orders();
+        if orders.drains_done < orders.drains_wanted {
+            orders.drain_failed = orders.drains_wanted;
+        }
+    }
+
+    pub(super) fn set_last_error(&self, text: String) {
+        self.orders().last_error = Some(text);
+    }
+
     pub(super) fn last_error(&self) -> Option<String> {
         self.orders().last_error.clone()
     }
@@ -129,8 +162,10 @@ impl Worker {
         };
         let mut run = Run {
             pipeline: Arc::clone(pipeline),
-            outs,
+            sender: Sender::new(Arc::clone(pipeline), outs),
             batch: Batch::default(),
+            drains: VecDeque::new(),
+            seen: 0,
         };
         let thread = std::thread::Builder::new().name("nanospan-worker".to_owned());
         match thread.spawn(move || run.run()) {
@@ -175,11 +210,41 @@ impl fmt::Debug for Worker {
     }
 }
 
+/// An order to send everything.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Drain {
+    /// There is no worker to order: true if there was nothing to send.
+    Over(bool),
+    /// The number of the order.
+    Ordered(u64),
+}
+
+impl Orders {
+    fn outcome(&self, drain: Drain) -> Option<bool> {
+        match drain {
+            Drain::Over(sent) => Some(sent),
+            Drain::Ordered(ticket) if self.drains_done >= ticket => {
+                Some(self.drain_failed < ticket)
+            }
+            Drain::Ordered(_) => self.stopped.then_some(false),
+        }
+    }
+}
+
 /// What the thread itself works with.
 struct Run {
     pipeline: Arc<Pipeline>,
-    outs: Vec<Out>,
+    sender: Sender,
     batch: Batch,
+    drains: VecDeque<Waiting>,
+    /// The last order to drain that was seen.
+    seen: u64,
+}
+
+/// An order to drain, and how many batches were taken when it was seen.
+struct Waiting {
+    ticket: u64,
+    batches: u64,
 }
 
 /// Chunks taken from the queue and not sent yet.
@@ -199,6 +264,7 @@ impl Run {
         // A panic must not leave a flush waiting, nor a queue filling in silence.
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| while self.turn() {}));
         pipeline.closed.store(true, Ordering::Relaxed);
+        self.sender.give_up();
         let mut orders = worker.orders();
         if ended.is_err() {
             orders.last_error = Some("the worker stopped by a defect of nanospan".to_owned());
@@ -221,58 +287,81 @@ impl Run {
         let pipeline = Arc::clone(&self.pipeline);
         let worker = &pipeline.worker;
         worker.doorbell.clear();
-        let (ticket, draining, stop) = {
+        let (ticket, stop) = {
             let orders = worker.orders();
-            let ticket = orders.drains_wanted;
-            (ticket, ticket > orders.drains_done, orders.stop)
+            (orders.drains_wanted, orders.stop)
         };
-        if draining || stop {
-            let sent = self.send_all();
-            let mut orders = worker.orders();
-            if !sent {
-                orders.drain_failed = ticket;
-            }
-            orders.drains_done = ticket;
-            worker.done.notify_all();
-            return !stop;
+        if ticket > self.seen || stop {
+            self.take_all();
+        }
+        if ticket > self.seen {
+            self.seen = ticket;
+            let batches = self.sender.taken();
+            self.drains.push_back(Waiting { ticket, batches });
+            self.sender.hurry();
         }
         let delay = pipeline.settings.queue.max_coalescing_delay;
         let next_open = pipeline.open_traces.hand_over_overdue(delay);
         let next_batch = self.send_due(delay);
-        if pipeline.is_over() {
+        let next_try = self.sender.work();
+        self.drained();
+        let ended = stop && (self.sender.is_done() || worker.patience.is_over());
+        if ended || pipeline.is_over() {
             return false;
         }
-        let next = [next_open, next_batch].into_iter().flatten().min();
-        worker.doorbell.sleep(next);
+        let next = [next_open, next_batch, next_try, worker.patience.end()];
+        worker.doorbell.sleep(next.into_iter().flatten().min());
         true
     }
 
-    /// Sends full batches, and the rest once its oldest span has waited for `delay`; says when
-    /// that will be.
+    /// Gives full batches to the ways out, and the rest once its oldest span has waited for
+    /// `delay`; says when that will be.
     fn send_due(&mut self, delay: Duration) -> Option<Instant> {
-        while self.fill() {
-            self.send();
+        self.sender.work();
+        while self.sender.is_free() {
+            if !self.fill() {
+                let waited = self.batch.chunks.iter().filter_map(Chunk::since);
+                let due = waited.chain(self.batch.since).min()? + delay;
+                if due > Instant::now() {
+                    return Some(due);
+                }
+            }
+            self.take();
+            self.sender.work();
         }
-        let waited = self.batch.chunks.iter().filter_map(Chunk::since);
-        let due = waited.chain(self.batch.since).min()? + delay;
-        if due > Instant::now() {
-            return Some(due);
-        }
-        self.send();
         None
     }
 
-    /// Sends everything queued so far; true if all was taken.
-    fn send_all(&mut self) -> bool {
-        let mut sent = true;
+    /// Gives everything queued so far to the ways out.
+    fn take_all(&mut self) {
         loop {
             let more = self.fill();
             if !self.batch.chunks.is_empty() {
-                sent &= self.send();
+                self.take();
             }
             if !more {
-                return sent;
+                return;
             }
+        }
+    }
+
+    /// Gives as much of the batch to the ways out as one export may hold.
+    fn take(&mut self) {
+        let chunks = self.batch.take(self.pipeline.max_batch_size());
+        self.sender.take(&chunks);
+    }
+
+    /// Tells those who wait for batches that are done with.
+    fn drained(&mut self) {
+        let done = self.sender.done();
+        let mut orders = self.pipeline.worker.orders();
+        while self
+            .drains
+            .front()
+            .is_some_and(|drain| drain.batches <= done)
+        {
+            orders.drains_done = self.drains.pop_front().map_or(0, |drain| drain.ticket);
+            self.pipeline.worker.done.notify_all();
         }
     }
 
@@ -288,40 +377,6 @@ impl Run {
             self.batch.chunks.push(chunk);
         }
         true
-    }
-
-    /// Sends as much of the batch as one export may hold; true if every way out took it.
-    fn send(&mut self) -> bool {
-        let chunks = self.batch.take(self.pipeline.max_batch_size());
-        let request = self.pipeline.request(&chunks);
-        let (spans, bytes) = (total(&chunks, Chunk::spans), total(&chunks, Chunk::bytes));
-        drop(chunks);
-        let mut sent = true;
-        for out in &mut self.outs {
-            // A defect in one drawing must not end the sending of all that follow.
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                out.way.send(&(out.bytes)(request.clone()))
-            }))
-            .unwrap_or_else(|_| Err(std::io::Error::other("a defect of nanospan")));
-            if let Err(error) = result {
-                sent = false;
-                let text = format!("{}: {error}", out.name);
-                self.pipeline
-                    .notices
-                    .leave(&out.name, || format!("spans were not exported: {text}"));
-                self.pipeline.worker.orders().last_error = Some(text);
-            }
-        }
-        self.pipeline.queue.release(spans, bytes);
-        if sent {
-            self.pipeline.counters.sent.add(spans);
-        } else {
-            self.pipeline
-                .counters
-                .dropped
-                .add(Reason::ExportFailed, spans);
-        }
-        sent
     }
 }
 

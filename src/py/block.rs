@@ -1,29 +1,34 @@
 //! What `start_as_current_span` returns: one `with` block, or the template of a decorated function.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ffi::CStr;
 
+use pyo3::Borrowed;
 use pyo3::exceptions::{
     PyBaseException, PyException, PyGeneratorExit, PyKeyboardInterrupt, PyRuntimeError,
     PyStopAsyncIteration, PyStopIteration, PySystemExit,
 };
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
 use super::exception;
-use super::ffi::{Token, turn};
+use super::ffi::{Kind, Manager, Token, dropping, turn};
 use super::lifecycle;
+use super::scope::Left;
 use super::span::PySpan;
 use super::start::Arguments;
 use super::tracer::PyTracer;
 use crate::context::StatusCode;
 use crate::span::Span;
+use crate::turn::Guarded;
 use crate::value::Value;
 
-/// A span for one `with` block, or for each call of a function decorated with it.
-#[pyclass(frozen, weakref, name = "_Block", module = "nanospan")]
-pub(crate) struct PyBlock {
+/// What `start_as_current_span` gives: a span for one `with` block, or for each call of a function
+/// decorated with it.
+pub(crate) struct Block {
     tracer: Py<PyTracer>,
     arguments: Arguments,
-    state: Mutex<State>,
+    state: Guarded<State>,
 }
 
 #[derive(Default)]
@@ -31,7 +36,7 @@ struct State {
     entered: bool,
     span: Option<Py<PySpan>>,
     /// Set while the span is active because of this block.
-    active: Option<Active>,
+    token: Option<Token>,
     /// What a generator's body had active when it yielded.
     suspended: Suspended,
 }
@@ -45,138 +50,77 @@ enum Suspended {
     With(Option<Py<PySpan>>),
 }
 
-struct Active {
-    token: Token,
-    before: Option<Py<PySpan>>,
-}
-
 /// The attribute that names what ended a block without being an error.
 const ENDED_BY: &str = "nanospan.ended_by";
 
-impl PyBlock {
+impl Block {
+    #[inline]
     pub(crate) fn new(tracer: Py<PyTracer>, arguments: Arguments) -> Self {
         Self {
             tracer,
             arguments,
-            state: Mutex::default(),
+            state: Guarded::default(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The object that Python holds.
+    #[inline]
+    pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        KIND.get_or_try_init(py, || Kind::new(py))?.make(py, self)
     }
 
-    /// The span, unless it is the no-op span.
-    fn span<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
-        let span = self.state().span.as_ref().map(|span| span.bind(py).clone());
-        span.filter(|span| span.get().core().is_some())
-    }
-
-    fn activate(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<()> {
-        if self.span(py).is_none() {
-            return Ok(());
-        }
-        let scope = self.tracer.get().scope();
-        let before = scope.active(py)?.map(Bound::unbind);
-        let token = scope.enter(py, span)?;
-        self.state().active = Some(Active { token, before });
-        Ok(())
-    }
-
-    /// Makes active again what was before.
-    fn restore(&self, py: Python<'_>) -> PyResult<()> {
-        let active = self.state().active.take();
-        let Some(Active { token, before }) = active else {
-            return Ok(());
-        };
-        if !self.tracer.get().scope().leave(py, token)? {
-            if let Some(span) = self.span(py) {
-                span.get()
-                    .mark_left(py, before.map(|span| span.into_bound(py)));
-            }
-        }
-        Ok(())
-    }
-}
-
-#[pymethods]
-impl PyBlock {
-    fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySpan>> {
-        let span = self.start(py)?;
-        self.activate(py, Some(&span))?;
-        Ok(span)
-    }
-
-    #[pyo3(signature = (exc_type, exc_value, traceback, /))]
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        exc_type: &Bound<'_, PyAny>,
-        exc_value: &Bound<'_, PyAny>,
-        traceback: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let _ = (exc_type, traceback);
-        self.restore(py)?;
-        self.finish(py, Some(exc_value))
-    }
-
-    /// Decorates a function, coroutine function, generator function or async generator function:
-    /// each call is a span of its own. A generator's span is active only while its body runs.
-    #[pyo3(signature = (function, /))]
-    fn __call__<'py>(
-        slf: &Bound<'py, Self>,
-        function: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        slf.py()
-            .import("nanospan._decorate")?
-            .call_method1("decorate", (slf, function))
+    /// The type of the object.
+    pub(crate) fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+        Ok(KIND.get_or_try_init(py, || Kind::new(py))?.class(py))
     }
 
     /// A block with the same arguments, not entered.
-    #[pyo3(name = "_fresh")]
     fn fresh(&self, py: Python<'_>) -> Self {
         Self::new(self.tracer.clone_ref(py), self.arguments.clone_ref(py))
     }
 
-    /// Starts the span. It is not active yet.
-    #[pyo3(name = "_start")]
+    /// The span, unless it is the no-op span.
+    fn span<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
+        let state = self.state.borrow(turn(py));
+        let span = state.span.as_ref().map(|span| span.bind(py).clone());
+        span.filter(|span| span.get().core().is_some())
+    }
+
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySpan>> {
-        if std::mem::replace(&mut self.state().entered, true) {
+        if std::mem::replace(&mut self.state.borrow(turn(py)).entered, true) {
             return Err(PyRuntimeError::new_err(
                 "a block can be entered once: call start_as_current_span for each",
             ));
         }
         let span = self.arguments.start(py, self.tracer.get())?;
-        self.state().span = Some(span.clone().unbind());
+        self.state.borrow(turn(py)).span = Some(span.clone().unbind());
         Ok(span)
     }
 
-    /// Before a step of a generator: makes active what its body had active, at first the span.
-    #[pyo3(name = "_resume")]
-    fn resume(&self, py: Python<'_>) -> PyResult<()> {
-        let suspended = std::mem::take(&mut self.state().suspended);
-        let active = match suspended {
-            Suspended::Never => self.span(py),
-            Suspended::With(active) => active.map(|span| span.into_bound(py)),
-        };
-        self.activate(py, active.as_ref())
+    fn activate(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<()> {
+        let token = self.tracer.get().scope().enter(py, span)?;
+        self.state.borrow(turn(py)).token = Some(token);
+        Ok(())
     }
 
-    /// After a step of a generator: makes active again what was before.
-    #[pyo3(name = "_suspend")]
-    fn suspend(&self, py: Python<'_>) -> PyResult<()> {
-        if self.span(py).is_none() {
+    /// Makes active again what was before.
+    fn restore(&self, py: Python<'_>) -> PyResult<()> {
+        let token = self.state.borrow(turn(py)).token.take();
+        let Some(token) = token else {
             return Ok(());
+        };
+        if let Left::Elsewhere(before) = self.tracer.get().scope().leave(py, token)? {
+            if let Some(span) = self.span(py) {
+                span.get().mark_left(py, before);
+            }
         }
-        let active = self.tracer.get().scope().active(py)?;
-        self.state().suspended = Suspended::With(active.map(Bound::unbind));
-        self.restore(py)
+        Ok(())
     }
 
     /// Finishes the span; `error` is what left the block, if anything did.
-    #[pyo3(name = "_finish", signature = (error=None))]
     fn finish(&self, py: Python<'_>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let Some(span) = self.state().span.take() else {
+        let span = self.state.borrow(turn(py)).span.take();
+        let Some(span) = span.map(|span| span.into_bound(py)) else {
             return Ok(());
         };
         let span = span.get();
@@ -194,6 +138,126 @@ impl PyBlock {
                 Err(error)
             }
         })
+    }
+}
+
+static KIND: PyOnceLock<Kind<Block>> = PyOnceLock::new();
+
+impl Manager for Block {
+    const NAME: &'static CStr = c"nanospan._Block";
+
+    fn kind() -> Option<&'static Kind<Self>> {
+        // The type is there since its first object, and any thread that has one is attached.
+        KIND.get(dropping())
+    }
+
+    fn enter<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let span = self.start(py)?;
+        if span.get().core().is_some() {
+            self.activate(py, Some(&span))?;
+        }
+        Ok(span.into_any())
+    }
+
+    fn exit(&self, py: Python<'_>, error: Borrowed<'_, '_, PyAny>) -> PyResult<()> {
+        self.restore(py)?;
+        self.finish(py, Some(&error))
+    }
+
+    /// Each call of the function is a span of its own. A generator's span is active only while its
+    /// body runs.
+    fn decorate<'py>(
+        &self,
+        py: Python<'py>,
+        function: Borrowed<'_, 'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        py.import("nanospan._decorate")?
+            .call_method1("decorate", (PyTemplate(self.fresh(py)), function))
+    }
+
+    fn let_go(self, py: Python<'_>) {
+        let Self {
+            tracer,
+            arguments,
+            state,
+        } = self;
+        drop(tracer.into_bound(py));
+        arguments.let_go(py);
+        let State {
+            span,
+            token,
+            suspended,
+            ..
+        } = state.into_inner();
+        drop(span.map(|span| span.into_bound(py)));
+        if let Some(token) = token {
+            token.let_go(py);
+        }
+        if let Suspended::With(Some(span)) = suspended {
+            drop(span.into_bound(py));
+        }
+    }
+}
+
+/// What a decorated function makes its spans from.
+#[pyclass(frozen, name = "_Template", module = "nanospan")]
+pub(crate) struct PyTemplate(Block);
+
+#[pymethods]
+impl PyTemplate {
+    /// A block for one call.
+    #[pyo3(name = "_block")]
+    fn block<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.fresh(py).into_object(py)
+    }
+
+    /// The same for a generator that is called now and runs later: the parent is the span that is
+    /// active now, if one is.
+    #[pyo3(name = "_called")]
+    fn called(&self, py: Python<'_>) -> PyResult<Self> {
+        let Block {
+            tracer, arguments, ..
+        } = &self.0;
+        let arguments = arguments.called(py, tracer.get())?;
+        Ok(Self(Block::new(tracer.clone_ref(py), arguments)))
+    }
+
+    /// Starts the span. It is not active yet.
+    #[pyo3(name = "_start")]
+    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySpan>> {
+        self.0.start(py)
+    }
+
+    /// Before a step of a generator: makes active what its body had active, at first the span.
+    #[pyo3(name = "_resume")]
+    fn resume(&self, py: Python<'_>) -> PyResult<()> {
+        let suspended = std::mem::take(&mut self.0.state.borrow(turn(py)).suspended);
+        let span = self.0.span(py);
+        if span.is_none() {
+            return Ok(());
+        }
+        let active = match suspended {
+            Suspended::Never => span,
+            Suspended::With(active) => active.map(|span| span.into_bound(py)),
+        };
+        self.0.activate(py, active.as_ref())
+    }
+
+    /// After a step of a generator: makes active again what was before.
+    #[pyo3(name = "_suspend")]
+    fn suspend(&self, py: Python<'_>) -> PyResult<()> {
+        if self.0.span(py).is_none() {
+            return Ok(());
+        }
+        let active = self.0.tracer.get().scope().active(py)?;
+        self.0.state.borrow(turn(py)).suspended = Suspended::With(active.map(Bound::unbind));
+        self.0.restore(py)
+    }
+
+    /// Finishes the span; `error` is what left the generator, if anything did.
+    #[pyo3(name = "_finish", signature = (error=None))]
+    fn finish(&self, py: Python<'_>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.0.finish(py, error)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `configure` and what it is given; `flush`, `shutdown`, `stats`.
+//! The core of `configure` and what it is given; `flush`, `shutdown`, `stats`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,12 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::argument::{self, Given};
 use super::clock::{PyManualClock, PyScriptedIds};
-use super::error::{cannot_open, misuse, wrong_type, wrong_value};
-use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
+use super::error::{cannot_open, misuse, wrong_type};
+use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
+use super::flush::timeout_of;
 use super::lifecycle;
 use super::sampler;
-use super::value::{Reader, text};
+use super::value::{Change, Reader, text};
 use crate::clock::Clock;
 use crate::counter::Reason;
 use crate::limits::SpanLimits;
@@ -74,7 +75,18 @@ impl PySpanLimits {
     }
 
     fn __repr__(&self) -> String {
-        format!("{:?}", self.0)
+        let limits = &self.0;
+        let length = limits.attribute_value_length;
+        format!(
+            "SpanLimits(attribute_count={}, attribute_value_length={}, event_count={}, \
+             link_count={}, attribute_per_event_count={}, attribute_per_link_count={})",
+            limits.attribute_count,
+            length.map_or_else(|| "None".to_owned(), |length| length.to_string()),
+            limits.event_count,
+            limits.link_count,
+            limits.attribute_per_event_count,
+            limits.attribute_per_link_count,
+        )
     }
 }
 
@@ -139,60 +151,31 @@ impl PyQueueConfig {
     }
 
     fn __repr__(&self) -> String {
-        format!("{:?}", self.0)
+        let queue = &self.0;
+        format!(
+            "QueueConfig(max_batch_size={}, max_coalescing_delay={:?}, max_entries={}, \
+             max_bytes={}, max_live_spans={})",
+            queue.max_batch_size,
+            queue.max_coalescing_delay.as_secs_f64(),
+            queue.max_entries,
+            queue.max_bytes,
+            queue.max_live_spans,
+        )
     }
 }
 
-/// Builds the pipeline that all tracers use from now on, those taken before included.
+/// `nanospan.configure`, with everything said and nothing read from the environment.
 ///
-/// `service_name` becomes the resource attribute `service.name`, beside the attributes of
-/// `resource`. `exporter` is one of `FileExporter(path)`, `ConsoleExporter()` and
-/// `MemoryExporter()`, or a sequence of them. `sampling_rate` is a number from 0 to 1: 0.1 samples
-/// 1 of every 10 requests; or a `sampler` is asked for every span; with neither every request is
-/// sampled. With `late_sampling` also what the sampler drops is recorded until its local trace
-/// ends, so that `set_should_sample` can bring it back.
-///
-/// A second call builds a new pipeline and ends the old one, which sends what it has within two
-/// seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
-/// naming the argument, and `OSError` for a file that cannot be written; then nothing has changed.
+/// `detected` are resource attributes that `resource` overrides; given, the process's own are added
+/// to them. Tests choose the clock and the ids.
 #[pyfunction]
-#[pyo3(signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing),
-       text_signature = "(*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=False)")]
+#[pyo3(name = "_configure", signature = (*, service_name=None, resource=None, detected=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing, clock=None, ids=None))]
 #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
 pub(crate) fn configure(
     py: Python<'_>,
     service_name: Option<&Bound<'_, PyAny>>,
     resource: Option<&Bound<'_, PyAny>>,
-    exporter: Option<&Bound<'_, PyAny>>,
-    sampling_rate: Option<&Bound<'_, PyAny>>,
-    sampler: Option<&Bound<'_, PyAny>>,
-    limits: Option<&Bound<'_, PyAny>>,
-    queue: Option<&Bound<'_, PyAny>>,
-    late_sampling: Given<'_>,
-) -> PyResult<()> {
-    configure_for_tests(
-        py,
-        service_name,
-        resource,
-        exporter,
-        sampling_rate,
-        sampler,
-        limits,
-        queue,
-        late_sampling,
-        None,
-        None,
-    )
-}
-
-/// `configure`, with a clock and ids for tests.
-#[pyfunction]
-#[pyo3(name = "_configure", signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing, clock=None, ids=None))]
-#[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
-pub(crate) fn configure_for_tests(
-    py: Python<'_>,
-    service_name: Option<&Bound<'_, PyAny>>,
-    resource: Option<&Bound<'_, PyAny>>,
+    detected: Option<&Bound<'_, PyAny>>,
     exporter: Option<&Bound<'_, PyAny>>,
     sampling_rate: Option<&Bound<'_, PyAny>>,
     sampler: Option<&Bound<'_, PyAny>>,
@@ -230,7 +213,7 @@ pub(crate) fn configure_for_tests(
         .map_or(Ok(false), |c| argument::boolean("late_sampling", c))?;
     let settings = Settings {
         exporters: exporters_of(exporter)?,
-        resource: resource_of(service_name, resource)?,
+        resource: resource_of(service_name, resource, detected)?,
         limits,
         queue,
         sampler,
@@ -250,23 +233,6 @@ pub(crate) fn configure_for_tests(
 /// How long a replaced pipeline may take for what it has not sent yet.
 const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Hands over everything that has finished and waits until it was sent.
-///
-/// Waits for at most `timeout` seconds. True only if all of it was taken. Raises `TypeError` or
-/// `ValueError` for a timeout that is no number of seconds from 0 to 3600.
-#[pyfunction]
-#[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
-pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
-    let deadline = std::time::Instant::now() + timeout_of(timeout.as_ref())?;
-    let mut sent = true;
-    for pipeline in lifecycle::alive() {
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
-        sent &= py.detach(|| pipeline.flush(left));
-        lifecycle::deliver(py, &pipeline);
-    }
-    Ok(sent)
-}
-
 /// Sends everything that has finished and ends tracing.
 ///
 /// Until the next `configure` every tracer is a no-op. Spans that are still open are counted as
@@ -275,7 +241,7 @@ pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
 #[pyfunction]
 #[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
 pub(crate) fn shutdown(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
-    let timeout = timeout_of(timeout.as_ref())?;
+    let timeout = timeout_of(&timeout)?;
     Ok(lifecycle::shutdown(py, timeout))
 }
 
@@ -336,12 +302,6 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(stats)
 }
 
-fn timeout_of(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Duration> {
-    timeout.map_or(Ok(Duration::from_secs(2)), |came| {
-        argument::seconds("timeout", came)
-    })
-}
-
 fn sampler_of(
     rate: Option<&Bound<'_, PyAny>>,
     came: Option<&Bound<'_, PyAny>>,
@@ -361,12 +321,14 @@ fn sampler_of(
 
 fn exporters_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Exporter>> {
     const ALLOWED: &str =
-        "a FileExporter, a ConsoleExporter, a MemoryExporter or a sequence of them";
+        "an OtlpExporter, FileExporter, ConsoleExporter, MemoryExporter or a sequence of them";
     let Some(came) = came else {
-        return Err(misuse(format!("exporter must be {ALLOWED}, got none")));
+        return Ok(Vec::new());
     };
     let one = |came: &Bound<'_, PyAny>| {
-        if let Ok(file) = came.cast::<PyFileExporter>() {
+        if let Ok(otlp) = came.cast::<PyOtlpExporter>() {
+            Ok(Exporter::Http(otlp.get().config()))
+        } else if let Ok(file) = came.cast::<PyFileExporter>() {
             // A forked child opens it again, and may have another working directory.
             let path = file.get().path();
             Ok(Exporter::File(
@@ -383,23 +345,28 @@ fn exporters_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Exporter>> {
     if !came.is_instance_of::<PyList>() && !came.is_instance_of::<PyTuple>() {
         return one(came).map(|exporter| vec![exporter]);
     }
-    let exporters = came
-        .try_iter()?
-        .map(|item| one(&item?))
-        .collect::<PyResult<Vec<_>>>()?;
-    if exporters.is_empty() {
-        return Err(wrong_value("exporter", ALLOWED, came));
-    }
-    Ok(exporters)
+    came.try_iter()?.map(|item| one(&item?)).collect()
 }
 
 fn resource_of(
     service_name: Option<&Bound<'_, PyAny>>,
     attributes: Option<&Bound<'_, PyAny>>,
+    detected: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Resource> {
-    let mut resource = Resource::default();
-    for (key, value) in Reader::unlimited().attributes("resource", attributes)? {
+    let mut resource = match detected {
+        None => Resource::default(),
+        Some(_) => Resource::of_each_process(),
+    };
+    let reader = Reader::unlimited();
+    for (key, value) in reader.attributes("detected", detected)? {
         resource.set(&key, value.as_value());
+    }
+    for (key, change) in reader.changes("resource", attributes)? {
+        match change {
+            Change::Set(value) => resource.set(&key, value.as_value()),
+            Change::Unset => resource.unset(&key),
+            Change::Nothing => (),
+        }
     }
     if let Some(came) = service_name {
         let name: &Bound<'_, PyString> = argument::name("service_name", came)?;

@@ -8,8 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::argument;
+use super::block::Block;
 use super::ffi::{Arguments, Method, install, slow, turn};
 use super::span::PySpan;
+use super::start;
+use super::tracer::PyTracer;
 use super::value::simple;
 use crate::value::Value;
 
@@ -19,7 +22,57 @@ pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
     install::<SetAttribute>(&span)?;
     install::<AddEvent>(&span)?;
     install::<SetStatus>(&span)?;
-    install::<Finish>(&span)
+    install::<Finish>(&span)?;
+    let tracer = py.get_type::<PyTracer>();
+    install::<StartSpan>(&tracer)?;
+    install::<StartAsCurrentSpan>(&tracer)
+}
+
+/// A name as the fast methods take it.
+#[inline]
+fn name<'a, 'py>(came: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, PyString>> {
+    let name = came.cast_exact::<PyString>().ok()?;
+    name.len().is_ok_and(|length| length > 0).then_some(name)
+}
+
+struct StartSpan;
+
+impl Method for StartSpan {
+    type Class = PyTracer;
+    const NAME: &'static CStr = c"start_span";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyTracer>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let Some([came]) = arguments.only() else {
+            return Ok(None);
+        };
+        let Some(name) = name(&came) else {
+            return Ok(None);
+        };
+        let arguments = start::Arguments::of_name(name);
+        let span = arguments.start(this.py(), this.get())?;
+        arguments.let_go(this.py());
+        Ok(Some(span.into_any()))
+    }
+}
+
+struct StartAsCurrentSpan;
+
+impl Method for StartAsCurrentSpan {
+    type Class = PyTracer;
+    const NAME: &'static CStr = c"start_as_current_span";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyTracer>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let Some([came]) = arguments.only() else {
+            return Ok(None);
+        };
+        let Some(name) = name(&came) else {
+            return Ok(None);
+        };
+        let block = Block::new(this.clone().unbind(), start::Arguments::of_name(name));
+        block.into_object(this.py()).map(Some)
+    }
 }
 
 type Answer<'py> = PyResult<Option<Bound<'py, PyAny>>>;

@@ -11,6 +11,8 @@ mod exception;
 mod exporter;
 mod fast;
 mod ffi;
+mod flush;
+mod hint;
 mod lifecycle;
 mod sampler;
 mod scope;
@@ -29,19 +31,20 @@ mod _core {
     use pyo3::exceptions::PyImportError;
     use pyo3::prelude::{Bound, Py, PyModule, PyModuleMethods, PyResult};
 
+    use super::ffi::Recycled;
     use super::{
-        block, clock, config, context, data, error, exporter, fast, ffi, sampler, span, start,
-        tracer, view,
+        block, clock, config, context, data, error, exporter, fast, ffi, hint, sampler, span,
+        start, tracer, view,
     };
 
     #[pymodule_export]
-    use block::PyBlock;
+    use super::flush::{PyFlush, flush};
+    #[pymodule_export]
+    use block::PyTemplate;
     #[pymodule_export]
     use clock::{PyManualClock, PyScriptedIds};
     #[pymodule_export]
-    use config::{
-        PyQueueConfig, PySpanLimits, configure, configure_for_tests, flush, shutdown, stats,
-    };
+    use config::{PyQueueConfig, PySpanLimits, configure, shutdown, stats};
     #[pymodule_export]
     use context::PySpanContext;
     #[pymodule_export]
@@ -49,7 +52,7 @@ mod _core {
     #[pymodule_export]
     use error::ReleasedSpanError;
     #[pymodule_export]
-    use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
+    use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
     #[pymodule_export]
     use sampler::{PyAlwaysOff, PyAlwaysOn, PyParentBased, PyTraceIdRatio};
     #[pymodule_export]
@@ -69,6 +72,8 @@ mod _core {
             return Err(PyImportError::new_err(text));
         }
         fast::install_all(module.py())?;
+        PySpan::bin().install(&start::no_op(module.py())?);
+        hint::install(module.py())?;
         module.add("ROOT", Py::new(module.py(), PyRoot)?)?;
         module.add("tracing", PyTracer::global(module.py())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))

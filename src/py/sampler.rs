@@ -17,6 +17,11 @@ impl PyAlwaysOn {
     fn new() -> Self {
         Self
     }
+
+    #[allow(clippy::unused_self, reason = "what repr calls")]
+    fn __repr__(&self) -> String {
+        shown(&Sampler::AlwaysOn)
+    }
 }
 
 /// Samples no span.
@@ -29,6 +34,11 @@ impl PyAlwaysOff {
     #[new]
     fn new() -> Self {
         Self
+    }
+
+    #[allow(clippy::unused_self, reason = "what repr calls")]
+    fn __repr__(&self) -> String {
+        shown(&Sampler::AlwaysOff)
     }
 }
 
@@ -52,6 +62,10 @@ impl PyTraceIdRatio {
     fn rate(&self) -> f64 {
         self.0.rate()
     }
+
+    fn __repr__(&self) -> String {
+        shown(&Sampler::TraceIdRatio(self.0))
+    }
 }
 
 /// Does what the parent did; asks `root` for spans without a parent.
@@ -66,6 +80,20 @@ impl PyParentBased {
     #[new]
     fn new(root: &Bound<'_, PyAny>) -> PyResult<Self> {
         read("root", root).map(Self)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("ParentBased({})", shown(&self.0))
+    }
+}
+
+/// The call that makes it.
+fn shown(sampler: &Sampler) -> String {
+    match sampler {
+        Sampler::AlwaysOn => "AlwaysOn()".to_owned(),
+        Sampler::AlwaysOff => "AlwaysOff()".to_owned(),
+        Sampler::TraceIdRatio(ratio) => format!("TraceIdRatio({:?})", ratio.rate()),
+        Sampler::ParentBased(root) => format!("ParentBased({})", shown(root)),
     }
 }
 

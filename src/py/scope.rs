@@ -77,13 +77,17 @@ impl Scope {
         }
     }
 
-    /// Restores what was active before [`Self::enter`]. False when that was in another context:
-    /// then nothing changes here.
-    pub(crate) fn leave(&self, py: Python<'_>, token: Token) -> PyResult<bool> {
-        match self.variable.reset(py, token) {
-            Ok(()) => Ok(true),
+    /// Restores what was active before [`Self::enter`], unless that was in another context: then
+    /// nothing changes here.
+    pub(crate) fn leave<'py>(&self, py: Python<'py>, token: Token) -> PyResult<Left<'py>> {
+        let token = token.into_bound(py);
+        match self.variable.reset(py, &token) {
+            Ok(()) => Ok(Left::Here),
             // "was created in a different Context"
-            Err(error) if error.is_instance_of::<PyValueError>(py) => Ok(false),
+            Err(error) if error.is_instance_of::<PyValueError>(py) => {
+                let before = token.getattr("old_value")?;
+                Ok(Left::Elsewhere(before.cast_into_exact().ok()))
+            }
             Err(error) => Err(error),
         }
     }
@@ -93,4 +97,12 @@ impl Scope {
         // Only spans and None are ever stored, unless somebody else found the variable.
         Ok(value.and_then(|value| value.cast_into_exact::<PySpan>().ok()))
     }
+}
+
+/// Where a block was left.
+pub(crate) enum Left<'py> {
+    /// In the context in which it was entered.
+    Here,
+    /// In another; with what was active there before it was entered.
+    Elsewhere(Option<Bound<'py, PySpan>>),
 }

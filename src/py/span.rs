@@ -12,7 +12,7 @@ use super::context::PySpanContext;
 use super::data::{events, links, span_kind, status_code};
 use super::error::{ReleasedSpanError, misuse, wrong_type};
 use super::exception;
-use super::ffi::{dropping, turn};
+use super::ffi::{Bin, Recycled, dropping, is_last, turn};
 use super::lifecycle;
 use super::scope::Scope;
 use super::value::{Change, Reader, pairs, plain, text, to_dict};
@@ -260,6 +260,14 @@ impl PySpan {
 
     fn name_text(&self, py: Python<'_>) -> String {
         format!("{:?}", text(&self.name(py)))
+    }
+}
+
+static BIN: Bin<PySpan> = Bin::new();
+
+impl Recycled for PySpan {
+    fn bin() -> &'static Bin<Self> {
+        &BIN
     }
 }
 
@@ -601,9 +609,16 @@ impl Drop for PySpan {
         let Some(recording) = &mut self.recording else {
             return;
         };
-        recording.span.discard(turn(dropping()));
-        let held = recording.held.get_mut();
-        let held = [held.parent.take(), held.before.take()];
+        let py = dropping();
+        recording.span.discard(turn(py));
+        let held = std::mem::take(recording.held.get_mut());
+        drop(held.name.map(|name| name.into_bound(py)));
+        let last = |span: Py<PySpan>| {
+            let span = span.into_bound(py);
+            // Somebody else holds it too: it lives on.
+            is_last(&span).then(|| span.unbind())
+        };
+        let held = [held.parent.and_then(last), held.before.and_then(last)];
         if held.iter().all(Option::is_none) {
             return;
         }
@@ -618,7 +633,7 @@ impl Drop for PySpan {
                 // Not borrowed while a handle goes: its own ancestors come to the list.
                 let next = waiting.borrow_mut().as_mut().and_then(Vec::pop);
                 let Some(span) = next else { break };
-                drop(span);
+                drop(span.into_bound(py));
             }
             *waiting.borrow_mut() = None;
         });

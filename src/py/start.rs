@@ -1,5 +1,7 @@
 //! The arguments with which spans start, checked, and the start itself.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
@@ -7,11 +9,13 @@ use pyo3::types::{PyString, PyType};
 use super::argument;
 use super::context::PySpanContext;
 use super::error::wrong_type;
-use super::ffi::turn;
+use super::ffi::{Recycled, turn};
 use super::span::PySpan;
 use super::tracer::PyTracer;
 use super::value::{Attributes, Reader, pairs, plain, text};
 use crate::context::{SpanContext, SpanKind};
+use crate::pipeline::{self, Pipeline};
+use crate::span::Span;
 use crate::tracer::{Parent, SpanOptions};
 
 /// What `nanospan.ROOT` is: the parent of a span that has none, whatever is active.
@@ -31,6 +35,13 @@ impl PyRoot {
 pub(crate) struct Arguments {
     name: Option<Py<PyString>>,
     kind: SpanKind,
+    /// None where all of them are left out, as most are.
+    more: Option<Box<More>>,
+}
+
+/// The arguments that are seldom given.
+#[derive(Default)]
+struct More {
     start_time_ns: Option<u64>,
     should_sample: Option<bool>,
     parent: ParentArgument,
@@ -38,7 +49,9 @@ pub(crate) struct Arguments {
     links: Option<Py<PyAny>>,
 }
 
+#[derive(Default)]
 enum ParentArgument {
+    #[default]
     Active,
     Root,
     Span(Py<PySpan>),
@@ -46,6 +59,16 @@ enum ParentArgument {
 }
 
 impl Arguments {
+    /// A name, and nothing else.
+    #[inline]
+    pub(crate) fn of_name(name: &Bound<'_, PyString>) -> Self {
+        Self {
+            name: Some(name.clone().unbind()),
+            kind: SpanKind::default(),
+            more: None,
+        }
+    }
+
     pub(crate) fn check(
         name: Option<&Bound<'_, PyString>>,
         kind: Option<&Bound<'_, PyAny>>,
@@ -55,14 +78,21 @@ impl Arguments {
         attributes: Option<&Bound<'_, PyAny>>,
         links: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let kind = argument::kind(kind)?;
+        let given = [start_time_ns, should_sample, parent, attributes, links];
+        let more = given.iter().any(Option::is_some).then(|| {
+            Ok::<_, PyErr>(Box::new(More {
+                start_time_ns: argument::time_ns("start_time_ns", start_time_ns)?,
+                should_sample: argument::optional_bool("should_sample", should_sample)?,
+                parent: parent.map_or(Ok(ParentArgument::Active), ParentArgument::check)?,
+                attributes: attributes.map(|attributes| attributes.clone().unbind()),
+                links: links.map(|links| links.clone().unbind()),
+            }))
+        });
         Ok(Self {
             name: name.map(|name| name.clone().unbind()),
-            kind: argument::kind(kind)?,
-            start_time_ns: argument::time_ns("start_time_ns", start_time_ns)?,
-            should_sample: argument::optional_bool("should_sample", should_sample)?,
-            parent: parent.map_or(Ok(ParentArgument::Active), ParentArgument::check)?,
-            attributes: attributes.map(|attributes| attributes.clone().unbind()),
-            links: links.map(|links| links.clone().unbind()),
+            kind,
+            more: more.transpose()?,
         })
     }
 
@@ -70,6 +100,121 @@ impl Arguments {
         Self {
             name: self.name.as_ref().map(|name| name.clone_ref(py)),
             kind: self.kind,
+            more: self.more.as_ref().map(|more| Box::new(more.clone_ref(py))),
+        }
+    }
+
+    /// Starts the span. Everything that may run Python code, and raise, comes first.
+    pub(crate) fn start<'py>(
+        &self,
+        py: Python<'py>,
+        tracer: &PyTracer,
+    ) -> PyResult<Bound<'py, PySpan>> {
+        let Some(more) = &self.more else {
+            return self.start_simply(py, tracer);
+        };
+        let Some(pipeline) = PyTracer::pipeline(py) else {
+            return no_op(py);
+        };
+        let reader = Reader::new(&pipeline);
+        let attributes =
+            reader.attributes("attributes", more.attributes.as_ref().map(|a| a.bind(py)))?;
+        let links = read_links(&reader, more.links.as_ref().map(|links| links.bind(py)))?;
+        let parent = match &more.parent {
+            ParentArgument::Active => tracer.scope().active(py)?,
+            ParentArgument::Span(span) => Some(span.bind(py).clone()),
+            ParentArgument::Root | ParentArgument::Context(_) => None,
+        };
+        let from = match &more.parent {
+            ParentArgument::Context(context) => Parent::Context(context),
+            _ => parent
+                .as_ref()
+                .and_then(|parent| parent.get().core())
+                .into(),
+        };
+        let span = self.start_core(py, tracer, &pipeline, from, Some(more));
+        let turn = turn(py);
+        pairs(&attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
+        for (context, attributes) in &links {
+            span.add_link(turn, context, pairs(attributes));
+        }
+        self.handle(py, tracer, span, parent)
+    }
+
+    /// The same for most spans: with a name, perhaps a kind, under the active span.
+    fn start_simply<'py>(
+        &self,
+        py: Python<'py>,
+        tracer: &PyTracer,
+    ) -> PyResult<Bound<'py, PySpan>> {
+        if !PyTracer::is_configured(py) {
+            return no_op(py);
+        }
+        let parent = tracer.scope().active(py)?;
+        let from = parent.as_ref().and_then(|parent| parent.get().core());
+        let span = pipeline::with_current(turn(py), |pipeline| {
+            self.start_core(py, tracer, pipeline, from.into(), None)
+        });
+        span.map_or_else(|| no_op(py), |span| self.handle(py, tracer, span, parent))
+    }
+
+    fn start_core(
+        &self,
+        py: Python<'_>,
+        tracer: &PyTracer,
+        pipeline: &Arc<Pipeline>,
+        parent: Parent<'_>,
+        more: Option<&More>,
+    ) -> Span {
+        let name = self.name.as_ref().map(|name| text(name.bind(py)));
+        let options = SpanOptions {
+            name: name.as_deref(),
+            kind: self.kind,
+            start_time_ns: more.and_then(|more| more.start_time_ns),
+            should_sample: more.and_then(|more| more.should_sample),
+            parent,
+        };
+        tracer.core().start(turn(py), pipeline, &options)
+    }
+
+    fn handle<'py>(
+        &self,
+        py: Python<'py>,
+        tracer: &PyTracer,
+        span: Span,
+        parent: Option<Bound<'py, PySpan>>,
+    ) -> PyResult<Bound<'py, PySpan>> {
+        let name = self.name.as_ref().map(|name| plain(name.bind(py)));
+        PySpan::bin().make(py, PySpan::new(span, name, tracer.scope(), parent))
+    }
+
+    /// A copy with the active span as parent, if one is active and no other parent was given.
+    pub(crate) fn called(&self, py: Python<'_>, tracer: &PyTracer) -> PyResult<Self> {
+        let mut called = self.clone_ref(py);
+        let more = called.more.get_or_insert_default();
+        if matches!(more.parent, ParentArgument::Active) {
+            if let Some(active) = tracer.active(py)? {
+                more.parent = ParentArgument::Span(active.unbind());
+            }
+        }
+        Ok(called)
+    }
+
+    /// Lets go of what they hold; see [`super::ffi::Method`].
+    pub(crate) fn let_go(self, py: Python<'_>) {
+        drop(self.name.map(|name| name.into_bound(py)));
+        let Some(more) = self.more else { return };
+        drop(more.attributes.map(|attributes| attributes.into_bound(py)));
+        drop(more.links.map(|links| links.into_bound(py)));
+        if let ParentArgument::Span(span) = more.parent {
+            drop(span.into_bound(py));
+        }
+    }
+}
+
+impl More {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self {
             start_time_ns: self.start_time_ns,
             should_sample: self.should_sample,
             parent: match &self.parent {
@@ -84,51 +229,6 @@ impl Arguments {
                 .map(|attributes| attributes.clone_ref(py)),
             links: self.links.as_ref().map(|links| links.clone_ref(py)),
         }
-    }
-
-    /// Starts the span. Everything that may run Python code, and raise, comes first.
-    pub(crate) fn start<'py>(
-        &self,
-        py: Python<'py>,
-        tracer: &PyTracer,
-    ) -> PyResult<Bound<'py, PySpan>> {
-        let Some(pipeline) = PyTracer::pipeline(py) else {
-            return no_op(py);
-        };
-        let reader = Reader::new(&pipeline);
-        let attributes =
-            reader.attributes("attributes", self.attributes.as_ref().map(|a| a.bind(py)))?;
-        let links = read_links(&reader, self.links.as_ref().map(|links| links.bind(py)))?;
-        let parent = match &self.parent {
-            ParentArgument::Active => tracer.scope().active(py)?,
-            ParentArgument::Span(span) => Some(span.bind(py).clone()),
-            ParentArgument::Root | ParentArgument::Context(_) => None,
-        };
-        let name = self.name.as_ref().map(|name| name.bind(py));
-        let name_text = name.map(text);
-        let options = SpanOptions {
-            name: name_text.as_deref(),
-            kind: self.kind,
-            start_time_ns: self.start_time_ns,
-            should_sample: self.should_sample,
-            parent: match (
-                &self.parent,
-                parent.as_ref().and_then(|parent| parent.get().core()),
-            ) {
-                (ParentArgument::Context(context), _) => Parent::Context(context),
-                (_, Some(parent)) => Parent::Span(parent),
-                // Also the no-op span, which gives neither ids nor a decision.
-                (_, None) => Parent::Root,
-            },
-        };
-        let turn = turn(py);
-        let span = tracer.core().start(turn, &pipeline, &options);
-        pairs(&attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
-        for (context, attributes) in &links {
-            span.add_link(turn, context, pairs(attributes));
-        }
-        let name = name.map(plain);
-        Bound::new(py, PySpan::new(span, name, tracer.scope(), parent))
     }
 }
 

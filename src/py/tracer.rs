@@ -7,10 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::argument::{self, Given};
-use super::block::PyBlock;
+use super::block::Block;
 use super::data::{PySpanData, in_start_order, read};
 use super::error::{wrong_type, wrong_value};
 use super::ffi::turn;
+use super::hint;
 use super::lifecycle;
 use super::scope::{self, Scope};
 use super::span::{PySpan, change};
@@ -56,7 +57,9 @@ impl PyTracer {
         pipeline::current(turn(py)).filter(|_| !lifecycle::is_delivering())
     }
 
-    fn is_configured(py: Python<'_>) -> bool {
+    /// True when there is one.
+    #[inline]
+    pub(crate) fn is_configured(py: Python<'_>) -> bool {
         pipeline::is_configured(turn(py)) && !lifecycle::is_delivering()
     }
 
@@ -85,7 +88,7 @@ impl PyTracer {
             .clone_ref(py))
     }
 
-    fn active<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
+    pub(crate) fn active<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         if !Self::is_configured(py) {
             return Ok(None);
         }
@@ -229,8 +232,8 @@ impl PyTracer {
     #[pyo3(signature = (name, *, kind=Given::Missing, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=Given::Missing),
            text_signature = "($self, name, *, kind=1, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=())")]
     #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
-    fn start_as_current_span(
-        slf: &Bound<'_, Self>,
+    fn start_as_current_span<'py>(
+        slf: &Bound<'py, Self>,
         name: &Bound<'_, PyAny>,
         kind: Given<'_>,
         start_time_ns: Option<&Bound<'_, PyAny>>,
@@ -238,8 +241,8 @@ impl PyTracer {
         parent: Option<&Bound<'_, PyAny>>,
         attributes: Option<&Bound<'_, PyAny>>,
         links: Given<'_>,
-    ) -> PyResult<PyBlock> {
-        let name = argument::name("name", name)?;
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let name = hint::block_name(name)?;
         let arguments = Arguments::check(
             Some(name),
             kind.as_ref(),
@@ -249,7 +252,7 @@ impl PyTracer {
             attributes,
             links.as_ref(),
         )?;
-        Ok(PyBlock::new(slf.clone().unbind(), arguments))
+        Block::new(slf.clone().unbind(), arguments).into_object(slf.py())
     }
 
     /// Makes a draft: a span with ids, to be named by `link_span` when its facts are known.

@@ -1,10 +1,13 @@
 //! What the command `nanospan view` asks of the core.
 
+use std::io;
+
 use pyo3::prelude::*;
 
-use crate::view::{self, Options, Selection};
+use crate::view::{self, Colours, Options, Selection};
 
 /// The traces in a file of OTLP/JSON lines, drawn; and number and reason of each line left out.
+/// Without a `colour` it is the environment's and the terminal's to say.
 #[pyfunction]
 #[pyo3(signature = (text, *, width, colour, ascii, attributes, trace, slowest, errors))]
 #[allow(
@@ -16,7 +19,7 @@ pub(crate) fn _view(
     py: Python<'_>,
     text: &[u8],
     width: usize,
-    colour: bool,
+    colour: Option<bool>,
     ascii: bool,
     attributes: bool,
     trace: Option<String>,
@@ -30,7 +33,7 @@ pub(crate) fn _view(
     };
     let options = Options {
         width,
-        colour,
+        colour: colour.unwrap_or_else(|| Colours::from_environment().on(&io::stdout())),
         ascii,
         attributes,
         selection,

@@ -1,6 +1,46 @@
 //! The signs a drawing is made of, and their colours.
 
+use std::env;
+use std::io::IsTerminal;
+
 use super::Options;
+
+/// When to use colours, as the environment says: no-color.org first, then force-color.org, then
+/// terminals that are not dumb. Read where nobody changes the environment meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colours {
+    /// Whatever the stream is.
+    Never,
+    /// Whatever the stream is.
+    Always,
+    /// If the stream is one.
+    OnTerminals,
+}
+
+impl Colours {
+    /// What the environment of this process says.
+    pub fn from_environment() -> Self {
+        let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+        if is_set("NO_COLOR") {
+            Self::Never
+        } else if is_set("FORCE_COLOR") {
+            Self::Always
+        } else if env::var_os("TERM").is_some_and(|terminal| terminal == "dumb") {
+            Self::Never
+        } else {
+            Self::OnTerminals
+        }
+    }
+
+    /// Whether what is written to `stream` gets them.
+    pub fn on(self, stream: &impl IsTerminal) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::OnTerminals => stream.is_terminal(),
+        }
+    }
+}
 
 /// Every sign, in one of two alphabets. Guides are three columns wide, all else but `more` is one.
 pub(super) struct Signs {

@@ -31,6 +31,7 @@ mod trace;
 mod tree;
 mod waterfall;
 
+pub use ink::Colours;
 pub use lines::{BrokenLine, read_lines};
 pub use trace::Selection;
 

@@ -13,7 +13,11 @@ from enum import Enum, IntEnum
 from types import MappingProxyType
 from typing import Final, TypeAlias, cast
 
-from hypothesis import strategies as st
+try:
+    from hypothesis import strategies as st
+except ModuleNotFoundError as error:
+    text = "nanospan.testing.strategies needs the package hypothesis: pip install hypothesis"
+    raise ModuleNotFoundError(text, name=error.name) from error
 
 from nanospan import Link, Span, SpanContext, SpanKind, StatusCode, Tracer
 

@@ -2,7 +2,9 @@
 //! interpreter's lock as the core's turn.
 #![allow(unsafe_code, reason = "calls of CPython's C API")]
 
+mod manager;
 mod method;
+mod recycle;
 
 use std::ffi::CStr;
 use std::ptr;
@@ -11,7 +13,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::turn::Turn;
+pub(crate) use manager::{Kind, Manager};
 pub(crate) use method::{Arguments, Method, install, slow};
+pub(crate) use recycle::{Bin, Recycled};
 
 /// The turn of a thread that is attached to the interpreter.
 #[inline]
@@ -30,11 +34,30 @@ pub(crate) fn dropping<'py>() -> Python<'py> {
     unsafe { Python::assume_attached() }
 }
 
+/// True when nobody else holds a reference to the object.
+#[inline]
+pub(crate) fn is_last<T>(object: &Bound<'_, T>) -> bool {
+    // SAFETY: the object lives, and the thread is attached (CPython C API, Py_REFCNT).
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+}
+
 /// A `contextvars.ContextVar` without a default.
 pub(crate) struct ContextVar(Py<PyAny>);
 
 /// What [`ContextVar::set`] gives and [`ContextVar::reset`] takes.
 pub(crate) struct Token(Py<PyAny>);
+
+impl Token {
+    /// The `contextvars.Token`.
+    pub(crate) fn into_bound(self, py: Python<'_>) -> Bound<'_, PyAny> {
+        self.0.into_bound(py)
+    }
+
+    /// Lets go of it; see [`Method`].
+    pub(crate) fn let_go(self, py: Python<'_>) {
+        drop(self.0.into_bound(py));
+    }
+}
 
 impl ContextVar {
     pub(crate) fn new(py: Python<'_>, name: &CStr) -> PyResult<Self> {
@@ -74,11 +97,11 @@ impl ContextVar {
     }
 
     /// Restores the value from before [`Self::set`]. `ValueError` if that was in another context.
-    pub(crate) fn reset(&self, py: Python<'_>, token: Token) -> PyResult<()> {
+    pub(crate) fn reset(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<()> {
         let _whole = NoCollection::begin(py);
         // SAFETY: both are live references to the types that the call expects; it borrows them and
         // gives 0, or -1 with an exception set (CPython C API, PyContextVar_Reset).
-        let result = unsafe { ffi::PyContextVar_Reset(self.0.as_ptr(), token.0.as_ptr()) };
+        let result = unsafe { ffi::PyContextVar_Reset(self.0.as_ptr(), token.as_ptr()) };
         if result == 0 {
             Ok(())
         } else {
