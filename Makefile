@@ -75,11 +75,13 @@ types: .venv/.built .venv/.dev ## The stubs against the extension; mypy and pyri
 	$(BIN)/pyright
 
 .PHONY: bench
-bench: .venv/.dev ## The cost of a span beside opentelemetry-sdk's, built as for a release
+bench: .venv/.dev ## The cost of a span beside a reference in C and opentelemetry-sdk, built as for a release
 	$(BIN)/python -m pip install --quiet --group bench
 	@rm -f .venv/.built
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release
-	$(BIN)/python benches/python/bench_span.py $(BENCH_ARGS)
+	@$(MAKE) floor
+	cargo bench --quiet --no-default-features --bench span --bench encode -- --quick
+	$(BIN)/python benches/python/bench.py $(BENCH_ARGS)
 
 .PHONY: soak
 soak: .venv/.built .venv/.dev ## Two minutes of spans for a Collector that is killed twice meanwhile
@@ -137,6 +139,21 @@ sanitize:
 loom:
 	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg nanospan_loom' cargo test --no-default-features $(LOOM_TESTS)
 
+# What nanospan is measured against: see benches/floor/floor.c.
+.PHONY: floor
+floor: .venv/.dev
+	@if [ "$$(uname -sm)" = 'Linux x86_64' ] && [ -f '$(PYTHON_HEADERS)/Python.h' ]; then \
+		$(MAKE) target/floor/floor.so; \
+		$(BIN)/python -m pytest --quiet benches/floor; \
+	else \
+		echo "note: the floor is not built: it takes Linux on x86-64 and Python's headers"; \
+	fi
+
+target/floor/floor.so: $(wildcard benches/floor/*.[ch]) .venv/.python
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O3 -Wall -Wextra -Wno-missing-field-initializers -fPIC -shared \
+		-ftls-model=initial-exec -I$(PYTHON_HEADERS) benches/floor/floor.c -o $@ -lpthread
+
 # The suite on each of VERSIONS but the default Python, which `suite` is for.
 .PHONY: suites
 suites: .venv/.python
@@ -160,6 +177,8 @@ suite-%: .venvs/%/.built
 	PYO3_PYTHON=$(CURDIR)/.venvs/$*/bin/python CARGO_TARGET_DIR=target/py$* \
 		VIRTUAL_ENV=$(CURDIR)/.venvs/$* .venvs/$*/bin/maturin develop --profile checked
 	@touch $@
+
+PYTHON_HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
 
 # Environments, and in them the dependency groups of pyproject.toml. Groups take pip 25.1.
 .venv/.python:

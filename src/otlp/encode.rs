@@ -10,7 +10,7 @@ const SCOPE_SPANS: u32 = 2;
 const SCOPE: u32 = 1;
 
 /// The request that carries `chunks`.
-pub(crate) fn request(resource: &[u8], chunks: &[Chunk]) -> Vec<u8> {
+pub fn request(resource: &[u8], chunks: &[Chunk]) -> Vec<u8> {
     let runs = chunks.iter().flat_map(Chunk::runs);
     let runs = runs.filter(|run: &&Run| run.spans > 0);
     envelope(

@@ -1,0 +1,43 @@
+"""What tracing costs: the table of `bench_span`, and the latencies of `bench_latency`.
+
+python benches/python/bench.py [--quick] [--case NAME] [--json FILE] [--bars]
+"""
+
+import argparse
+import json
+import platform
+import sys
+
+import bench_latency
+import bench_span
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--case", metavar="NAME", help="only cases with NAME in their name")
+    parser.add_argument("--json", metavar="FILE", help="also write the numbers to FILE")
+    parser.add_argument("--bars", action="store_true", help="exit with 1 when a bar is missed")
+    options = parser.parse_args()
+    print(f"CPython {platform.python_version()}", flush=True)
+    reports = {}
+    for bench in (bench_span, bench_latency):
+        report = bench.report(options.quick, options.case)
+        if report:
+            reports[bench.__name__] = report
+            print(f"{report.text}\n", flush=True)
+    if not reports:
+        parser.error(f"no case has {options.case!r} in its name")
+    missed = [bar for report in reports.values() for bar in report.missed]
+    for bar in missed:
+        print(f"missed: {bar}")
+    if options.json:
+        data = {"python": platform.python_version()}
+        with open(options.json, "w") as file:
+            json.dump(data | {n: report.data for n, report in reports.items()}, file, indent=1)
+    return int(options.bars and bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

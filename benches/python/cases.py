@@ -1,0 +1,123 @@
+"""The work that is measured: the same statements for everybody, in everybody's own words."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# What a span of an instrumented request holds.
+ATTRIBUTES = {
+    "http.request.method": "GET",
+    "url.path": "/v1/users/123",
+    "url.scheme": "https",
+    "server.address": "api.example.com",
+    "server.port": 8443,
+    "http.response.status_code": 200,
+    "network.protocol.version": "1.1",
+    "user_agent.original": "python-httpx/0.27",
+}
+EVENT = {"exception.type": "none", "n": 1}
+THREE = {key: ATTRIBUTES[key] for key in list(ATTRIBUTES)[:2]} | {"http.response.status_code": 200}
+DESCRIPTION = "upstream timeout"
+DEPTH = 4
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a tracing library says it. `tracer`, ERROR and EVENT are names that the loop knows."""
+
+    start: str = "{tracer}.start_span({name!r})"
+    finish: str = "{span}.finish()"
+    block: str = "{tracer}.start_as_current_span({name!r})"
+    attribute: str = "{span}.set_attribute({key!r}, {value!r})"
+    event: str = "{span}.add_event('cache.miss', EVENT)"
+    error: str = f"{{span}}.set_status(ERROR, {DESCRIPTION!r})"
+
+
+@dataclass(frozen=True)
+class Case:
+    """`write` gives the statement; its time, less that of the case `less`, is shared by `per`."""
+
+    name: str
+    title: str
+    write: Callable[[Words], str]
+    spans: int = 1
+    less: str | None = None
+    per: int = 1
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
+
+def _attributes(words: Words, attributes: dict[str, object], span: str) -> str:
+    lines = (words.attribute.format(span=span, key=k, value=v) for k, v in attributes.items())
+    return "\n".join(lines) + "\n"
+
+
+def _start_and_finish(words: Words) -> str:
+    span = words.start.format(tracer="tracer", name="GET /users")
+    return words.finish.format(span=span)
+
+
+def _between(content: Callable[[Words, str], str]) -> Callable[[Words], str]:
+    def write(words: Words) -> str:
+        start = words.start.format(tracer="tracer", name="GET /users")
+        return f"span = {start}\n{content(words, 'span')}\n{words.finish.format(span='span')}"
+
+    return write
+
+
+def _block(
+    content: Callable[[Words, str], str] = lambda words, span: "pass", tracer: str = "tracer"
+) -> Callable[[Words], str]:
+    def write(words: Words) -> str:
+        block = words.block.format(tracer=tracer, name="GET /users")
+        return f"with {block} as span:\n{_indented(content(words, 'span'))}"
+
+    return write
+
+
+def request(tracer: str = "tracer", work: str = "") -> Callable[[Words], str]:
+    """Nested spans, each with eight attributes, an event and a status; and with `work` to do."""
+
+    def write(words: Words, level: int = 0) -> str:
+        span = f"span{level}"
+        block = words.block.format(tracer=tracer, name=f"op{level}")
+        body = work + _attributes(words, ATTRIBUTES, span)
+        body += words.event.format(span=span) + "\n" + words.error.format(span=span) + "\n"
+        if level + 1 < DEPTH:
+            body += write(words, level + 1)
+        return f"with {block} as {span}:\n{_indented(body)}"
+
+    return write
+
+
+# An open span grows by each event, so their mean says more than the first.
+_EVENTS = 4
+
+OFF = [
+    Case("off", "with, not configured", _block(), spans=0),
+]
+ON = [
+    Case("start", "start + finish, root", _start_and_finish),
+    Case(
+        "attribute",
+        "set_attribute, mean of 8",
+        _between(lambda words, span: _attributes(words, ATTRIBUTES, span)),
+        less="start",
+        per=len(ATTRIBUTES),
+    ),
+    Case(
+        "event",
+        "add_event, 2 attributes",
+        _between(lambda words, span: "\n".join([words.event.format(span=span)] * _EVENTS)),
+        less="start",
+        per=_EVENTS,
+    ),
+    Case("with", "with start_as_current_span", _block()),
+    Case("with3", "with + 3 attributes", _block(lambda w, s: _attributes(w, THREE, s))),
+    Case("request", "request of 4 full spans", request(), spans=DEPTH),
+]
+NOT_SAMPLED = [
+    Case("unsampled-with", "not sampled: with", _block(tracer="not_sampled"), spans=0),
+    Case("unsampled-request", "not sampled: request", request("not_sampled"), spans=0),
+]
