@@ -1,7 +1,7 @@
 //! A set of attributes in wire form: the last write of a key wins, and a limit is kept.
 
 use crate::value::Value;
-use crate::wire::{put_bytes, put_length, varint_len};
+use crate::wire::{WireType, put_bytes, put_length, tag, varint_len};
 
 /// The attributes of one span, event, link or resource, each a `KeyValue` field of its message.
 #[derive(Debug, Default)]
@@ -17,12 +17,16 @@ struct Entry {
     start: usize,
     key_start: usize,
     key_length: usize,
+    /// Keys that differ in it differ.
+    fingerprint: u64,
 }
 
 impl Attributes {
     /// Sets `key`, over an earlier value, or counts it as dropped where `limit` are set already.
+    #[inline]
     pub fn set(&mut self, field: u32, key: &str, value: Value<'_>, limit: usize) {
-        match self.position(key) {
+        let fingerprint = fingerprint(key);
+        match self.position(key, fingerprint) {
             Some(index) => self.replace(index, field, key, value),
             None if self.entries.len() >= limit => self.dropped += 1,
             None => {
@@ -32,6 +36,7 @@ impl Attributes {
                     start,
                     key_start,
                     key_length: key.len(),
+                    fingerprint,
                 });
             }
         }
@@ -39,7 +44,7 @@ impl Attributes {
 
     /// Removes `key`, if it is set.
     pub fn unset(&mut self, key: &str) {
-        if let Some(index) = self.position(key) {
+        if let Some(index) = self.position(key, fingerprint(key)) {
             let (start, end) = self.span_of(index);
             self.bytes.drain(start..end);
             self.entries.remove(index);
@@ -75,9 +80,10 @@ impl Attributes {
         self.dropped = 0;
     }
 
-    fn position(&self, key: &str) -> Option<usize> {
+    #[inline]
+    fn position(&self, key: &str, fingerprint: u64) -> Option<usize> {
         self.entries.iter().position(|entry| {
-            entry.key_length == key.len()
+            entry.fingerprint == fingerprint
                 && &self.bytes[entry.key_start..entry.key_start + entry.key_length]
                     == key.as_bytes()
         })
@@ -111,12 +117,44 @@ impl Attributes {
     }
 }
 
+/// The length of a key and its last bytes, which differ more often than the first: keys are names in
+/// namespaces.
+#[inline]
+fn fingerprint(key: &str) -> u64 {
+    let bytes = key.as_bytes();
+    let tail = match bytes.last_chunk::<8>() {
+        Some(tail) => u64::from_le_bytes(*tail),
+        None => bytes
+            .iter()
+            .fold(0, |tail, byte| tail << 8 | u64::from(*byte)),
+    };
+    tail ^ (bytes.len() as u64) << 56
+}
+
 /// Appends a `KeyValue` and says where its key begins.
+#[inline]
 fn write(bytes: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>) -> usize {
+    const SHORT: usize = 0x80;
     let value_length = value.encoded_len();
     let value_field = 1 + varint_len(value_length as u64) + value_length;
     let key_field = 1 + varint_len(key.len() as u64) + key.len();
-    put_length(bytes, field, key_field + value_field);
+    let length = key_field + value_field;
+    if length < SHORT && field < 16 {
+        // Nearly all are short: each length is a byte.
+        bytes.reserve(2 + length);
+        bytes.extend_from_slice(&[
+            tag(field, WireType::Length) as u8,
+            length as u8,
+            tag(1, WireType::Length) as u8,
+            key.len() as u8,
+        ]);
+        let key_start = bytes.len();
+        bytes.extend_from_slice(key.as_bytes());
+        bytes.extend_from_slice(&[tag(2, WireType::Length) as u8, value_length as u8]);
+        value.write(bytes);
+        return key_start;
+    }
+    put_length(bytes, field, length);
     put_bytes(bytes, 1, key.as_bytes());
     let key_start = bytes.len() - key.len();
     put_length(bytes, 2, value_length);

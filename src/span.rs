@@ -305,12 +305,13 @@ impl Span {
     /// counts as an ignored write.
     #[inline]
     fn write(&self, turn: Turn<'_>, work: impl FnOnce(&mut Record)) -> bool {
-        if self.slot.is_none() || self.is_inherited() {
+        let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
             return false;
-        }
-        let written = self.with_record(turn, work).is_some();
+        };
+        let pipeline = self.trace.pipeline();
+        let written = pipeline.store().with(turn, slot, work).is_some();
         if !written {
-            self.trace.pipeline().counters().ignored_writes.add(1);
+            pipeline.counters().ignored_writes.add(1);
         }
         written
     }

@@ -30,6 +30,7 @@ pub enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// How many bytes its `AnyValue` takes.
+    #[inline]
     pub(crate) fn encoded_len(&self) -> usize {
         match self {
             Value::Text(text) => 1 + varint_len(text.len() as u64) + text.len(),
@@ -42,11 +43,12 @@ impl<'a> Value<'a> {
     }
 
     /// Appends its `AnyValue`.
+    #[inline]
     pub(crate) fn write(&self, buffer: &mut Vec<u8>) {
         match self {
             Value::Text(text) => put_bytes(buffer, TEXT, text.as_bytes()),
             Value::Bool(bool) => {
-                buffer.extend([tag(BOOL, WireType::Varint) as u8, u8::from(*bool)]);
+                buffer.extend_from_slice(&[tag(BOOL, WireType::Varint) as u8, u8::from(*bool)]);
             }
             Value::Int(int) => {
                 buffer.push(tag(INT, WireType::Varint) as u8);
@@ -62,11 +64,13 @@ impl<'a> Value<'a> {
     }
 
     /// The value cut to `max_length` characters or bytes. What a [`ValueWriter`] wrote is cut there.
+    #[inline]
     pub(crate) fn truncated(self, max_length: Option<usize>) -> Value<'a> {
-        match (self, max_length) {
-            (Value::Text(text), Some(max)) => Value::Text(truncate(text, max)),
-            (Value::Bytes(bytes), Some(max)) => Value::Bytes(&bytes[..bytes.len().min(max)]),
-            (value, _) => value,
+        let Some(max) = max_length else { return self };
+        match self {
+            Value::Text(text) => Value::Text(truncate(text, max)),
+            Value::Bytes(bytes) => Value::Bytes(&bytes[..bytes.len().min(max)]),
+            value => value,
         }
     }
 }
