@@ -50,16 +50,12 @@ class Nanospan(Untraced):
         import nanospan
 
         self.nanospan = nanospan
-        self.otlp = hasattr(nanospan, "OtlpExporter")
-        exporter = (
-            nanospan.OtlpExporter(endpoint) if self.otlp else nanospan.FileExporter(os.devnull)
-        )
-        nanospan.configure(service_name="bench", exporter=exporter)
+        nanospan.configure(service_name="bench", exporter=nanospan.OtlpExporter(endpoint))
         self.names = {"tracer": nanospan.tracing, "ERROR": nanospan.StatusCode.ERROR}
 
     def finish(self) -> int:
         self.nanospan.shutdown(timeout=30)
-        return _arrived(self.endpoint) if self.otlp else self.nanospan.stats()["sent"]
+        return _arrived(self.endpoint)
 
 
 class Sdk(Untraced):
