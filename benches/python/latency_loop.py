@@ -133,7 +133,8 @@ def open_loop(serve: _Serve, seconds: float, rate: int) -> tuple[list[int], list
     """A request is due each 1 / `rate` seconds, whether or not the one before has been served.
 
     Its time counts from when it was due: who waits in line waits too. A line that began while the
-    kernel ran something else is not the program's own, until it has been worked off.
+    kernel ran something else is not the program's own, until it has been worked off. Who cannot
+    keep up is stopped after twice the time.
     """
     clock, sleep = time.perf_counter_ns, time.sleep
     period = 1_000_000_000 // rate
@@ -141,7 +142,10 @@ def open_loop(serve: _Serve, seconds: float, rate: int) -> tuple[list[int], list
     preemption = Preemption()
     disturbed = False
     due = clock()
+    until = due + int(2e9 * seconds)
     for _ in range(int(seconds * rate)):
+        if clock() > until:
+            break
         due += period
         ahead = due - clock()
         if ahead > 0:
