@@ -12,9 +12,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::exception;
-use super::ffi::{Kind, Manager, Token, dropping, turn};
+use super::ffi::{Kind, Manager, dropping, turn};
 use super::lifecycle;
-use super::scope::Left;
+use super::scope::{Entered, Left};
 use super::span::PySpan;
 use super::start::Arguments;
 use super::tracer::PyTracer;
@@ -36,7 +36,7 @@ struct State {
     entered: bool,
     span: Option<Py<PySpan>>,
     /// Set while the span is active because of this block.
-    token: Option<Token>,
+    active: Option<Entered>,
     /// What a generator's body had active when it yielded.
     suspended: Suspended,
 }
@@ -98,18 +98,18 @@ impl Block {
     }
 
     fn activate(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<()> {
-        let token = self.tracer.get().scope().enter(py, span)?;
-        self.state.borrow(turn(py)).token = Some(token);
+        let entered = self.tracer.get().scope().enter(py, span)?;
+        self.state.borrow(turn(py)).active = Some(entered);
         Ok(())
     }
 
     /// Makes active again what was before.
     fn restore(&self, py: Python<'_>) -> PyResult<()> {
-        let token = self.state.borrow(turn(py)).token.take();
-        let Some(token) = token else {
+        let active = self.state.borrow(turn(py)).active.take();
+        let Some(entered) = active else {
             return Ok(());
         };
-        if let Left::Elsewhere(before) = self.tracer.get().scope().leave(py, token)? {
+        if let Left::Elsewhere(before) = self.tracer.get().scope().leave(py, entered)? {
             if let Some(span) = self.span(py) {
                 span.get().mark_left(py, before);
             }
@@ -185,13 +185,13 @@ impl Manager for Block {
         arguments.let_go(py);
         let State {
             span,
-            token,
+            active,
             suspended,
             ..
         } = state.into_inner();
         drop(span.map(|span| span.into_bound(py)));
-        if let Some(token) = token {
-            token.let_go(py);
+        if let Some(entered) = active {
+            entered.let_go(py);
         }
         if let Suspended::With(Some(span)) = suspended {
             drop(span.into_bound(py));

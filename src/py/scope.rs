@@ -1,19 +1,24 @@
 //! Who is active: one `ContextVar` for each namespace. A context variable follows asyncio tasks,
-//! threads and copied contexts by itself; nothing else would.
+//! threads and copied contexts by itself; nothing else would. It has two bodies, chosen once: the
+//! variable holds the span, or a cell that holds it.
 
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::sync::{Mutex, PoisonError};
 
+use pyo3::Borrowed;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::ffi::{ContextVar, Token};
+use super::ffi::{ContextVar, Token, current_context, probe, sole_value, turn};
 use super::span::PySpan;
+use crate::turn::Guarded;
 
 /// The active-span scope of one namespace. It lives as long as the program.
 pub(crate) struct Scope {
     variable: ContextVar,
+    /// The variable holds a [`Cell`]; else the span itself, or None.
+    has_cells: bool,
 }
 
 type Scopes = Option<HashMap<String, &'static Scope>>;
@@ -36,11 +41,66 @@ pub(crate) fn of_namespace(py: Python<'_>, namespace: &str) -> PyResult<&'static
     Ok(scopes.entry(namespace.to_owned()).or_insert(made))
 }
 
+/// What the variable of a namespace holds where cells are used: the active span. While nobody else can
+/// see the cell it is changed in place, which spares the context a new map for each span.
+#[pyclass(frozen, name = "_Cell", module = "nanospan")]
+struct Cell(Guarded<Option<Py<PySpan>>>);
+
+/// A span that a block made active.
+pub(crate) enum Entered {
+    /// By setting the variable.
+    Token(Token),
+    /// By a cell: in which context, and what was active there before.
+    Cell {
+        context: Py<PyAny>,
+        before: Option<Py<PySpan>>,
+    },
+}
+
+impl Entered {
+    /// Lets go of what it holds; see [`super::ffi::Method`].
+    pub(crate) fn let_go(self, py: Python<'_>) {
+        match self {
+            Self::Token(token) => token.let_go(py),
+            Self::Cell { context, before } => {
+                drop(context.into_bound(py));
+                drop(before.map(|span| span.into_bound(py)));
+            }
+        }
+    }
+}
+
+/// Where a block was left.
+pub(crate) enum Left<'py> {
+    /// In the context in which it was entered.
+    Here,
+    /// In another; with what was active there before it was entered.
+    Elsewhere(Option<Bound<'py, PySpan>>),
+}
+
+/// Set to anything, this environment variable keeps cells from being used.
+const NO_CELLS: &str = "NANOSPAN_NO_CELLS";
+
+/// True where cells can be used, which is found out once.
+fn has_cells(py: Python<'_>) -> PyResult<bool> {
+    if std::env::var_os(NO_CELLS).is_some_and(|value| !value.is_empty()) {
+        return Ok(false);
+    }
+    probe(py, || Ok(new_cell(py, None)?.into_any()))
+}
+
+fn new_cell<'py>(py: Python<'py>, span: Option<&Bound<'_, PySpan>>) -> PyResult<Bound<'py, Cell>> {
+    let span = span.map(|span| span.clone().unbind());
+    Bound::new(py, Cell(Guarded::new(span)))
+}
+
 impl Scope {
     fn new(py: Python<'_>, namespace: &str) -> PyResult<Self> {
         let name = CString::new(format!("nanospan:{namespace}").replace('\0', "?"))?;
-        let variable = ContextVar::new(py, &name)?;
-        Ok(Self { variable })
+        Ok(Self {
+            has_cells: has_cells(py)?,
+            variable: ContextVar::new(py, &name)?,
+        })
     }
 
     /// The active span of the current context. A span whose block was left in another context is
@@ -60,26 +120,62 @@ impl Scope {
 
     /// Makes a span active in the current context, or none.
     pub(crate) fn set(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<()> {
-        self.enter(py, span).map(drop)
+        if let Some(cell) = self.sole_cell(py) {
+            let span = span.map(|span| span.clone().unbind());
+            let before = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), span);
+            drop(before.map(|span| span.into_bound(py)));
+            return Ok(());
+        }
+        self.put(py, span).map(|token| token.let_go(py))
     }
 
-    /// Makes a span active, or none, until [`Self::leave`]. The token belongs to a block, never to
-    /// a span: contexts hold spans and a token holds its context, so the two would keep each other
+    /// Makes a span active, or none, until [`Self::leave`]. What this gives belongs to a block, never
+    /// to a span: contexts hold spans and it holds its context, so the two would keep each other
     /// alive.
     pub(crate) fn enter(
         &self,
         py: Python<'_>,
         span: Option<&Bound<'_, PySpan>>,
-    ) -> PyResult<Token> {
-        match span {
-            Some(span) => self.variable.set(py, span.as_any()),
-            None => self.variable.set(py, &py.None().into_bound(py)),
+    ) -> PyResult<Entered> {
+        if !self.has_cells {
+            return self.put(py, span).map(Entered::Token);
         }
+        let before = match self.sole_cell(py) {
+            Some(cell) => {
+                let span = span.map(|span| span.clone().unbind());
+                std::mem::replace(&mut *cell.get().0.borrow(turn(py)), span)
+            }
+            None => {
+                let before = self.get(py)?.map(Bound::unbind);
+                self.put(py, span)?.let_go(py);
+                before
+            }
+        };
+        // There is a context since something was put into it.
+        let context = current_context(py).map(|context| context.to_owned().unbind());
+        let context = context.unwrap_or_else(|| py.None());
+        Ok(Entered::Cell { context, before })
     }
 
     /// Restores what was active before [`Self::enter`], unless that was in another context: then
     /// nothing changes here.
-    pub(crate) fn leave<'py>(&self, py: Python<'py>, token: Token) -> PyResult<Left<'py>> {
+    pub(crate) fn leave<'py>(&self, py: Python<'py>, entered: Entered) -> PyResult<Left<'py>> {
+        match entered {
+            Entered::Token(token) => self.reset(py, token),
+            Entered::Cell { context, before } => {
+                let context = context.into_bound(py);
+                let before = before.map(|span| span.into_bound(py));
+                if current_context(py).is_some_and(|current| current.is(&context)) {
+                    self.set(py, before.as_ref())?;
+                    Ok(Left::Here)
+                } else {
+                    Ok(Left::Elsewhere(before))
+                }
+            }
+        }
+    }
+
+    fn reset<'py>(&self, py: Python<'py>, token: Token) -> PyResult<Left<'py>> {
         let token = token.into_bound(py);
         match self.variable.reset(py, &token) {
             Ok(()) => Ok(Left::Here),
@@ -92,17 +188,38 @@ impl Scope {
         }
     }
 
-    fn get<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
-        let value = self.variable.get(py)?;
-        // Only spans and None are ever stored, unless somebody else found the variable.
-        Ok(value.and_then(|value| value.cast_into_exact::<PySpan>().ok()))
+    /// The cell of the current context, if nobody else can see it.
+    #[inline]
+    fn sole_cell<'py>(&self, py: Python<'py>) -> Option<Borrowed<'py, 'py, Cell>> {
+        if !self.has_cells {
+            return None;
+        }
+        sole_value(py, &self.variable)?.cast_exact::<Cell>().ok()
     }
-}
 
-/// Where a block was left.
-pub(crate) enum Left<'py> {
-    /// In the context in which it was entered.
-    Here,
-    /// In another; with what was active there before it was entered.
-    Elsewhere(Option<Bound<'py, PySpan>>),
+    /// Sets the variable.
+    fn put(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<Token> {
+        if self.has_cells {
+            return self.variable.set(py, new_cell(py, span)?.as_any());
+        }
+        match span {
+            Some(span) => self.variable.set(py, span.as_any()),
+            None => self.variable.set(py, &py.None().into_bound(py)),
+        }
+    }
+
+    fn get<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
+        // Only what `put` puts is ever stored, unless somebody else found the variable.
+        let Some(value) = self.variable.get(py)? else {
+            return Ok(None);
+        };
+        if !self.has_cells {
+            return Ok(value.cast_into_exact::<PySpan>().ok());
+        }
+        let Ok(cell) = value.cast_exact::<Cell>() else {
+            return Ok(None);
+        };
+        let span = cell.get().0.borrow(turn(py));
+        Ok(span.as_ref().map(|span| span.bind(py).clone()))
+    }
 }

@@ -4,6 +4,7 @@
 
 mod manager;
 mod method;
+mod peek;
 mod recycle;
 
 use std::ffi::CStr;
@@ -15,6 +16,7 @@ use pyo3::prelude::*;
 use crate::turn::Turn;
 pub(crate) use manager::{Kind, Manager};
 pub(crate) use method::{Arguments, Method, install, slow};
+pub(crate) use peek::{current_context, probe, sole_value};
 pub(crate) use recycle::{Bin, Recycled};
 
 /// The turn of a thread that is attached to the interpreter.
@@ -42,7 +44,11 @@ pub(crate) fn is_last<T>(object: &Bound<'_, T>) -> bool {
 }
 
 /// A `contextvars.ContextVar` without a default.
-pub(crate) struct ContextVar(Py<PyAny>);
+pub(crate) struct ContextVar {
+    object: Py<PyAny>,
+    /// As contexts find it by.
+    hash: u32,
+}
 
 /// What [`ContextVar::set`] gives and [`ContextVar::reset`] takes.
 pub(crate) struct Token(Py<PyAny>);
@@ -67,7 +73,13 @@ impl ContextVar {
             let variable = ffi::PyContextVar_New(name.as_ptr(), ptr::null_mut());
             Bound::from_owned_ptr_or_err(py, variable)?
         };
-        Ok(Self(variable.unbind()))
+        // Folded as CPython's hamt.c does.
+        let hash = variable.hash()? as u64;
+        let hash = hash as u32 ^ (hash >> 32) as u32;
+        Ok(Self {
+            object: variable.unbind(),
+            hash: if hash == u32::MAX { u32::MAX - 1 } else { hash },
+        })
     }
 
     /// The value in the current context, if there is one.
@@ -76,7 +88,7 @@ impl ContextVar {
         // SAFETY: the variable is a ContextVar and `value` outlives the call, which leaves a new
         // reference or null in it (CPython C API, PyContextVar_Get).
         unsafe {
-            if ffi::PyContextVar_Get(self.0.as_ptr(), ptr::null_mut(), &raw mut value) < 0 {
+            if ffi::PyContextVar_Get(self.object.as_ptr(), ptr::null_mut(), &raw mut value) < 0 {
                 return Err(PyErr::fetch(py));
             }
             Ok(Bound::from_owned_ptr_or_opt(py, value))
@@ -90,7 +102,7 @@ impl ContextVar {
         // borrows; the result is a new reference to a Token, or null with an exception set
         // (CPython C API, PyContextVar_Set).
         let token = unsafe {
-            let token = ffi::PyContextVar_Set(self.0.as_ptr(), value.as_ptr());
+            let token = ffi::PyContextVar_Set(self.object.as_ptr(), value.as_ptr());
             Bound::from_owned_ptr_or_err(py, token)?
         };
         Ok(Token(token.unbind()))
@@ -101,7 +113,7 @@ impl ContextVar {
         let _whole = NoCollection::begin(py);
         // SAFETY: both are live references to the types that the call expects; it borrows them and
         // gives 0, or -1 with an exception set (CPython C API, PyContextVar_Reset).
-        let result = unsafe { ffi::PyContextVar_Reset(self.0.as_ptr(), token.as_ptr()) };
+        let result = unsafe { ffi::PyContextVar_Reset(self.object.as_ptr(), token.as_ptr()) };
         if result == 0 {
             Ok(())
         } else {
