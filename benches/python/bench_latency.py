@@ -173,7 +173,7 @@ def missed_bars(summaries: dict[str, dict[str, Any]]) -> list[str]:
 
 def report(quick: bool, name: str | None) -> Report | None:
     """The table of the rates whose name contains `name`; None when there is none."""
-    rounds, seconds = (2, 1.5) if quick else (5, 4.0)
+    rounds, seconds = (2, 1.5) if quick else (4, 4.0)
     summaries = measure(rounds, seconds, name)
     if not summaries:
         return None
