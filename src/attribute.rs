@@ -23,7 +23,7 @@ struct Entry {
 
 impl Attributes {
     /// Sets `key`, over an earlier value, or counts it as dropped where `limit` are set already.
-    #[inline]
+    #[inline(always)]
     pub fn set(&mut self, field: u32, key: &str, value: Value<'_>, limit: usize) {
         let fingerprint = fingerprint(key);
         match self.position(key, fingerprint) {
@@ -80,7 +80,7 @@ impl Attributes {
         self.dropped = 0;
     }
 
-    #[inline]
+    #[inline(always)]
     fn position(&self, key: &str, fingerprint: u64) -> Option<usize> {
         self.entries.iter().position(|entry| {
             entry.fingerprint == fingerprint
@@ -132,7 +132,7 @@ fn fingerprint(key: &str) -> u64 {
 }
 
 /// Appends a `KeyValue` and says where its key begins.
-#[inline]
+#[inline(always)]
 fn write(bytes: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>) -> usize {
     const SHORT: usize = 0x80;
     let value_length = value.encoded_len();

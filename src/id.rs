@@ -6,15 +6,16 @@ use std::fmt;
 use crate::turn::{Guarded, Turn};
 
 macro_rules! id {
-    ($name:ident, $bytes:literal, $doc:literal) => {
+    ($name:ident, $bytes:literal, $number:ty, $doc:literal) => {
         #[doc = $doc]
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name([u8; $bytes]);
 
         impl $name {
             /// None when all bytes are zero: W3C Trace Context forbids that id.
+            #[inline]
             pub fn new(bytes: [u8; $bytes]) -> Option<Self> {
-                (bytes != [0; $bytes]).then_some(Self(bytes))
+                (<$number>::from_ne_bytes(bytes) != 0).then_some(Self(bytes))
             }
 
             /// The bytes, in the order in which they are sent.
@@ -41,11 +42,13 @@ macro_rules! id {
 id!(
     TraceId,
     16,
+    u128,
     "Sixteen bytes, never all zero: the id that all spans of a trace share."
 );
 id!(
     SpanId,
     8,
+    u64,
     "Eight bytes, never all zero: the id of one span."
 );
 
@@ -93,10 +96,8 @@ impl Ids {
         generator.refresh(now_ns);
         loop {
             let (high, low) = (generator.next(), generator.next());
-            let mut bytes = [0; 16];
-            bytes[..8].copy_from_slice(&high.to_ne_bytes());
-            bytes[8..].copy_from_slice(&low.to_ne_bytes());
-            if let Some(id) = TraceId::new(bytes) {
+            let number = u128::from(high) << 64 | u128::from(low);
+            if let Some(id) = TraceId::new(number.to_ne_bytes()) {
                 return id;
             }
         }

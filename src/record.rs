@@ -98,7 +98,7 @@ impl Record {
     }
 
     /// Sets an attribute; the last write wins.
-    #[inline]
+    #[inline(always)]
     pub fn set_attribute(&mut self, key: &str, value: Value<'_>, limits: &SpanLimits) {
         let value = value.truncated(limits.attribute_value_length);
         self.attributes

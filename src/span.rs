@@ -146,7 +146,7 @@ impl Span {
     }
 
     /// Sets an attribute; the last write wins.
-    #[inline]
+    #[inline(always)]
     pub fn set_attribute(&self, turn: Turn<'_>, key: &str, value: Value<'_>) {
         let limits = self.trace.pipeline().limits();
         self.write(turn, |record| record.set_attribute(key, value, limits));
@@ -303,7 +303,7 @@ impl Span {
 
     /// Writes to the record. False when the span keeps nothing: not recorded, or ended, which
     /// counts as an ignored write.
-    #[inline]
+    #[inline(always)]
     fn write(&self, turn: Turn<'_>, work: impl FnOnce(&mut Record)) -> bool {
         let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
             return false;

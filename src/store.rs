@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// Works on the record, if the span still has it. `work` must not call Python.
-    #[inline]
+    #[inline(always)]
     pub fn with<R>(
         &self,
         turn: Turn<'_>,
@@ -138,7 +138,7 @@ impl Store {
         self.free.borrow(turn).unused as usize
     }
 
-    #[inline]
+    #[inline(always)]
     fn cell(&self, index: u32) -> &Guarded<Cell> {
         // Segment n holds FIRST_SEGMENT << n cells, after the FIRST_SEGMENT * (2^n - 1) before it.
         let segment = (index / FIRST_SEGMENT + 1).ilog2();

@@ -30,7 +30,7 @@ pub enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// How many bytes its `AnyValue` takes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn encoded_len(&self) -> usize {
         match self {
             Value::Text(text) => 1 + varint_len(text.len() as u64) + text.len(),
@@ -43,7 +43,7 @@ impl<'a> Value<'a> {
     }
 
     /// Appends its `AnyValue`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, buffer: &mut Vec<u8>) {
         match self {
             Value::Text(text) => put_bytes(buffer, TEXT, text.as_bytes()),
@@ -64,7 +64,7 @@ impl<'a> Value<'a> {
     }
 
     /// The value cut to `max_length` characters or bytes. What a [`ValueWriter`] wrote is cut there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn truncated(self, max_length: Option<usize>) -> Value<'a> {
         let Some(max) = max_length else { return self };
         match self {

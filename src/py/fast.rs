@@ -30,7 +30,7 @@ pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
 }
 
 /// A name, and perhaps a kind; None for anything else.
-#[inline]
+#[inline(always)]
 fn name_and_kind(arguments: &Arguments<'_, '_>) -> Option<start::Arguments> {
     let (name, mut named) = arguments.one_and_named()?;
     let name = name.cast_exact::<PyString>().ok()?;
@@ -198,7 +198,7 @@ impl Method for Finish {
 }
 
 /// The text of a str of no subclass; None for one that UTF-8 cannot hold.
-#[inline]
+#[inline(always)]
 fn exact_text<'a>(came: &'a Bound<'_, PyAny>) -> Option<&'a str> {
     came.cast_exact::<PyString>().ok()?.to_str().ok()
 }

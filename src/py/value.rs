@@ -80,7 +80,7 @@ pub(crate) fn plain(came: &Bound<'_, PyString>) -> Py<PyString> {
 }
 
 /// A value of an exact type that needs no conversion and runs no code; None for any other.
-#[inline]
+#[inline(always)]
 pub(crate) fn simple<'a>(came: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
     if let Ok(text) = came.cast_exact::<PyString>() {
         return text.to_str().ok().map(Value::Text);
