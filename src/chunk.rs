@@ -238,5 +238,5 @@ fn is_span(span: &[u8], span_id: SpanId) -> bool {
     let Some((_, _, trace_id)) = first_field(span) else {
         return false;
     };
-    matches!(first_field(&span[trace_id..]), Some((2, Field::Bytes(id), _)) if id == span_id.as_bytes())
+    matches!(first_field(&span[trace_id..]), Some((2, Field::Bytes(id), _)) if id == span_id.to_bytes())
 }

@@ -2,32 +2,35 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::num::NonZero;
 
 use crate::turn::{Guarded, Turn};
 
 macro_rules! id {
     ($name:ident, $bytes:literal, $number:ty, $doc:literal) => {
         #[doc = $doc]
+        // A number, so that it is moved as one.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name([u8; $bytes]);
+        pub struct $name(NonZero<$number>);
 
         impl $name {
             /// None when all bytes are zero: W3C Trace Context forbids that id.
             #[inline]
             pub fn new(bytes: [u8; $bytes]) -> Option<Self> {
-                (<$number>::from_ne_bytes(bytes) != 0).then_some(Self(bytes))
+                NonZero::new(<$number>::from_be_bytes(bytes)).map(Self)
             }
 
             /// The bytes, in the order in which they are sent.
-            pub fn as_bytes(&self) -> &[u8; $bytes] {
-                &self.0
+            #[inline]
+            pub fn to_bytes(self) -> [u8; $bytes] {
+                self.0.get().to_be_bytes()
             }
         }
 
         /// Lowercase hexadecimal digits.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                write!(f, "{:0width$x}", self.0, width = 2 * $bytes)
             }
         }
 
@@ -96,9 +99,8 @@ impl Ids {
         generator.refresh(now_ns);
         loop {
             let (high, low) = (generator.next(), generator.next());
-            let number = u128::from(high) << 64 | u128::from(low);
-            if let Some(id) = TraceId::new(number.to_ne_bytes()) {
-                return id;
+            if let Some(number) = NonZero::new(u128::from(high) << 64 | u128::from(low)) {
+                return TraceId(number);
             }
         }
     }
@@ -111,8 +113,8 @@ impl Ids {
         }
         let mut generator = self.generator.borrow(turn);
         loop {
-            if let Some(id) = SpanId::new(generator.next().to_ne_bytes()) {
-                return id;
+            if let Some(number) = NonZero::new(generator.next()) {
+                return SpanId(number);
             }
         }
     }

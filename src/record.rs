@@ -173,8 +173,8 @@ impl Record {
             + 5;
         let bytes = &mut self.links.bytes;
         put_length(bytes, field::LINKS, length);
-        put_bytes(bytes, TRACE_ID, context.trace_id.as_bytes());
-        put_bytes(bytes, SPAN_ID, context.span_id.as_bytes());
+        put_bytes(bytes, TRACE_ID, &context.trace_id.to_bytes());
+        put_bytes(bytes, SPAN_ID, &context.span_id.to_bytes());
         put_optional(bytes, TRACE_STATE, trace_state.as_bytes());
         put_attributes(bytes, scratch, DROPPED);
         put_fixed32(
@@ -211,11 +211,11 @@ impl Record {
         buffer.reserve(field_len(number, length));
         put_length(buffer, number, length);
         let start = buffer.len();
-        put_bytes(buffer, field::TRACE_ID, facts.trace_id.as_bytes());
-        put_bytes(buffer, field::SPAN_ID, facts.span_id.as_bytes());
+        put_bytes(buffer, field::TRACE_ID, &facts.trace_id.to_bytes());
+        put_bytes(buffer, field::SPAN_ID, &facts.span_id.to_bytes());
         put_optional(buffer, field::TRACE_STATE, trace_state.as_bytes());
         if let Some(parent_id) = &facts.parent_id {
-            put_bytes(buffer, field::PARENT_SPAN_ID, parent_id.as_bytes());
+            put_bytes(buffer, field::PARENT_SPAN_ID, &parent_id.to_bytes());
         }
         put_bytes(buffer, field::NAME, self.name.as_bytes());
         put_number(buffer, field::KIND, facts.kind as u64);

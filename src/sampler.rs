@@ -55,7 +55,7 @@ impl Ratio {
     /// True for the trace ids whose last eight bytes, big-endian, are below the bound: the same
     /// answer for the same trace in every service (OpenTelemetry's `TraceIdRatioBased`).
     pub fn keeps(&self, trace_id: &TraceId) -> bool {
-        let low = trace_id.as_bytes()[8..]
+        let low = trace_id.to_bytes()[8..]
             .try_into()
             .expect("a trace id has sixteen bytes");
         u128::from(u64::from_be_bytes(low)) < self.bound

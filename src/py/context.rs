@@ -59,23 +59,17 @@ impl PySpanContext {
     /// Sixteen bytes; all zero for the no-op span.
     #[getter]
     fn trace_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(
-            py,
-            self.0
-                .as_ref()
-                .map_or(&[0; 16], |context| context.trace_id.as_bytes()),
-        )
+        let context = self.0.as_ref();
+        let id = context.map_or([0; 16], |context| context.trace_id.to_bytes());
+        PyBytes::new(py, &id)
     }
 
     /// Eight bytes; all zero for the no-op span.
     #[getter]
     fn span_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(
-            py,
-            self.0
-                .as_ref()
-                .map_or(&[0; 8], |context| context.span_id.as_bytes()),
-        )
+        let context = self.0.as_ref();
+        let id = context.map_or([0; 8], |context| context.span_id.to_bytes());
+        PyBytes::new(py, &id)
     }
 
     /// The trace id as 32 lowercase hexadecimal digits.
@@ -119,7 +113,7 @@ impl PySpanContext {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Flat)> {
         let context = &slf.get().0;
         let facts = context.as_ref().map(|c| {
-            let (trace_id, span_id) = (*c.trace_id.as_bytes(), *c.span_id.as_bytes());
+            let (trace_id, span_id) = (c.trace_id.to_bytes(), c.span_id.to_bytes());
             (
                 trace_id,
                 span_id,

@@ -34,7 +34,7 @@ pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
 fn name_and_kind(arguments: &Arguments<'_, '_>) -> Option<start::Arguments> {
     let (name, mut named) = arguments.one_and_named()?;
     let name = name.cast_exact::<PyString>().ok()?;
-    if !name.len().is_ok_and(|length| length > 0) {
+    if name.to_str().map_or(true, str::is_empty) {
         return None;
     }
     let kind = match named.next() {

@@ -140,16 +140,13 @@ impl Scope {
         if !self.has_cells {
             return self.put(py, span).map(Entered::Token);
         }
-        let before = match self.sole_cell(py) {
-            Some(cell) => {
-                let span = span.map(|span| span.clone().unbind());
-                std::mem::replace(&mut *cell.get().0.borrow(turn(py)), span)
-            }
-            None => {
-                let before = self.get(py)?.map(Bound::unbind);
-                self.put(py, span)?.let_go(py);
-                before
-            }
+        let before = if let Some(cell) = self.sole_cell(py) {
+            let span = span.map(|span| span.clone().unbind());
+            std::mem::replace(&mut *cell.get().0.borrow(turn(py)), span)
+        } else {
+            let before = self.get(py)?.map(Bound::unbind);
+            self.put(py, span)?.let_go(py);
+            before
         };
         // There is a context since something was put into it.
         let context = current_context(py).map(|context| context.to_owned().unbind());

@@ -16,6 +16,7 @@ use super::ffi::{Bin, Recycled, dropping, is_last, turn};
 use super::lifecycle;
 use super::scope::Scope;
 use super::value::{Change, Reader, pairs, plain, text, to_dict};
+use crate::id::{SpanId, TraceId};
 use crate::otlp::message;
 use crate::span::{FinishError, Span};
 use crate::trace::Trace;
@@ -296,17 +297,14 @@ impl PySpan {
     #[getter]
     fn trace_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let id = self.core().map(|span| span.trace().trace_id());
-        PyBytes::new(py, id.as_ref().map_or(&[0; 16], |id| id.as_bytes()))
+        PyBytes::new(py, &id.map_or([0; 16], TraceId::to_bytes))
     }
 
     /// Eight bytes; all zero for the no-op span.
     #[getter]
     fn span_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(
-            py,
-            self.core()
-                .map_or(&[0; 8], |span| span.span_id().as_bytes()),
-        )
+        let id = self.core().map(|span| *span.span_id());
+        PyBytes::new(py, &id.map_or([0; 8], SpanId::to_bytes))
     }
 
     /// The trace id as 32 lowercase hexadecimal digits.
@@ -325,7 +323,7 @@ impl PySpan {
     #[getter]
     fn parent_id<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         let id = self.core().and_then(Span::parent_id);
-        id.map(|id| PyBytes::new(py, id.as_bytes()))
+        id.map(|id| PyBytes::new(py, &id.to_bytes()))
     }
 
     /// The name of the span; empty for a draft and for the no-op span.

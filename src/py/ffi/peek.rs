@@ -55,7 +55,7 @@ pub(crate) fn probe<'py>(
 
 /// The current context. None where nobody knows, or the thread has none yet.
 #[inline]
-pub(crate) fn current_context<'py>(py: Python<'py>) -> Option<Borrowed<'py, 'py, PyAny>> {
+pub(crate) fn current_context(py: Python<'_>) -> Option<Borrowed<'_, '_, PyAny>> {
     let layout = LAYOUT.get()?.as_ref()?;
     // SAFETY: the thread is attached, so it has a state, and `find` has seen that its word
     // `layout.context` is the current context or null. The state holds a reference to it; the caller
