@@ -119,6 +119,12 @@ impl Span {
             .unwrap_or_else(|| self.trace.verdict() == Verdict::Sampled)
     }
 
+    /// True if it was recorded when it started.
+    #[inline]
+    pub fn is_recorded(&self) -> bool {
+        self.slot.is_some()
+    }
+
     /// True while what is set on it is kept.
     pub fn is_recording(&self, turn: Turn<'_>) -> bool {
         self.is_unfinished(turn) && self.with_record(turn, |_| ()).is_some()
@@ -188,6 +194,9 @@ impl Span {
 
     /// Sets the status by the rules of [`Status::set`].
     pub fn set_status(&self, turn: Turn<'_>, code: StatusCode, description: Option<&str>) {
+        if self.slot.is_none() {
+            return;
+        }
         // A status has no other limit on its text than an attribute's.
         let description = description.map(|text| {
             match Value::Text(text).truncated(self.trace.pipeline().limits().attribute_value_length)

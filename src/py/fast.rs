@@ -104,13 +104,16 @@ impl Method for SetAttribute {
         let Some(span) = this.get().core() else {
             return Ok(Some(none(py)));
         };
-        match (exact_text(&key), simple(&value)) {
-            (Some(key), Some(value)) => {
-                span.set_attribute(turn(py), key, value);
-                Ok(Some(none(py)))
-            }
-            _ => Ok(None),
+        let Some(key) = exact_text(&key) else {
+            return Ok(None);
+        };
+        if span.is_recorded() {
+            let Some(value) = simple(&value) else {
+                return Ok(None);
+            };
+            span.set_attribute(turn(py), key, value);
         }
+        Ok(Some(none(py)))
     }
 }
 
@@ -140,10 +143,10 @@ impl Method for AddEvent {
         else {
             return Ok(None);
         };
-        let mut held: [Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>; MOST] = Default::default();
         if attributes.len() > MOST {
             return Ok(None);
         }
+        let mut held: [Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>; MOST] = Default::default();
         for (place, item) in held.iter_mut().zip(attributes.iter()) {
             *place = Some(item);
         }
@@ -162,7 +165,7 @@ impl Method for AddEvent {
 }
 
 /// Events with more attributes than this are left to the slow method.
-const MOST: usize = 8;
+const MOST: usize = 4;
 
 struct SetStatus;
 
@@ -172,12 +175,21 @@ impl Method for SetStatus {
     slow!();
 
     fn call<'py>(this: &Bound<'py, PySpan>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
-        let py = this.py();
-        let (Some(span), Some([status])) = (this.get().core(), arguments.only()) else {
+        let Some(span) = this.get().core() else {
             return Ok(None);
         };
-        span.set_status(turn(py), argument::status(&status)?, None);
-        Ok(Some(none(py)))
+        let turn = turn(this.py());
+        if let Some([status]) = arguments.only() {
+            span.set_status(turn, argument::status(&status)?, None);
+        } else if let Some([status, description]) = arguments.only() {
+            let Some(description) = exact_text(&description) else {
+                return Ok(None);
+            };
+            span.set_status(turn, argument::status(&status)?, Some(description));
+        } else {
+            return Ok(None);
+        }
+        Ok(Some(none(this.py())))
     }
 }
 
