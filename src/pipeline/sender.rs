@@ -71,6 +71,8 @@ impl Sender {
             lost: None,
             rejected: 0,
         });
+        // Where there is no way out, all of them are done with it.
+        self.settle();
     }
 
     /// How many batches were taken.
@@ -91,7 +93,7 @@ impl Sender {
     /// True when some way out has nothing to do. Until then, what comes is better off in the queue:
     /// there it grows to full batches.
     pub(super) fn is_free(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.next == self.taken())
+        self.lanes.is_empty() || self.lanes.iter().any(|lane| lane.next == self.taken())
     }
 
     /// Sends what is due; says when the next try will be.
@@ -131,7 +133,12 @@ impl Sender {
     fn step(&mut self, index: usize) -> bool {
         let lane = &mut self.lanes[index];
         let now = Instant::now();
-        if lane.retry.due().is_some_and(|due| due > now) {
+        let end = self.pipeline.worker.patience().end();
+        if let Some(due) = lane.retry.due().filter(|due| *due > now) {
+            if end.is_some_and(|end| due > end) {
+                self.give_up_lane(index);
+                self.settle();
+            }
             return false;
         }
         let Some(parcel) = self.parcels.get_mut((lane.next - self.done) as usize) else {
@@ -148,7 +155,8 @@ impl Sender {
             Err(failure) => {
                 let again = lane.retry.failed(failure.again, Instant::now(), random());
                 // The program is about to end: it does not wait for nobody, nor past its end.
-                let hopeless = self.pipeline.worker.patience().end().is_some_and(|end| {
+                let end = self.pipeline.worker.patience().end();
+                let hopeless = end.is_some_and(|end| {
                     failure.again == Again::Absent || lane.retry.due() > Some(end)
                 });
                 let again = again && !hopeless;
