@@ -93,11 +93,11 @@ impl Worker {
 
     /// Sends what is queued and ends the thread. True if all was taken in time.
     pub(super) fn stop(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
-        let drain = self.order(pipeline, true);
         // A little earlier, so that what is given up then is counted when the caller goes on.
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
         self.patience.end_by(now + left.mul_f64(0.95));
+        let drain = self.order(pipeline, true);
         let sent = self.wait_for(drain, deadline);
         if self.started.load(Ordering::Acquire) {
             self.wait(deadline, |orders| orders.stopped).stopped && sent
