@@ -229,10 +229,11 @@ impl Pipeline {
         self.settings.late_sampling
     }
 
-    /// Never more than may wait: such a batch would never be full.
+    /// At most half of what may wait: the worker may hold nearly a batch while the next one grows
+    /// in the queue, which must become full there before the queue is.
     pub(crate) fn max_batch_size(&self) -> usize {
         let queue = &self.settings.queue;
-        queue.max_batch_size.min(queue.max_entries)
+        queue.max_batch_size.min((queue.max_entries / 2).max(1))
     }
 
     pub(crate) fn max_coalescing_delay(&self) -> Duration {
