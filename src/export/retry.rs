@@ -10,6 +10,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 /// A pause that the other side asks for is not shorter than this, nor longer than that.
 const ASKED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// Who waits is tried for no sooner than this after a failure: many may wait, one after the other,
+/// and a collector that has no time must not have less by it.
+const HURRIED: Duration = Duration::from_millis(100);
 /// A batch is not tried again later than this after its first try.
 const TOTAL: Duration = Duration::from_secs(60);
 
@@ -20,6 +23,8 @@ pub(crate) struct Retry {
     failures: u32,
     /// When the batch at hand was first tried.
     since: Option<Instant>,
+    /// The last failure.
+    failed_at: Option<Instant>,
     /// Nothing is tried before; none is at once.
     due: Option<Instant>,
     /// The other side set that time.
@@ -60,6 +65,7 @@ impl Retry {
         };
         self.failures = self.failures.saturating_add(1);
         self.asked = matches!(again, Again::After(_));
+        self.failed_at = Some(now);
         let due = now + pause;
         self.due = Some(due);
         self.since.is_none_or(|since| due <= since + TOTAL)
@@ -70,10 +76,11 @@ impl Retry {
         self.since.is_some_and(|since| since.elapsed() >= time)
     }
 
-    /// Somebody waits: the next try is due at once, unless the other side said when.
+    /// Somebody waits: the next try is due soon, unless the other side said when.
     pub(crate) fn hurry(&mut self) {
         if !self.asked {
-            self.due = None;
+            let soon = self.failed_at.map(|failed| failed + HURRIED);
+            self.due = self.due.min(soon);
         }
     }
 }
@@ -141,7 +148,7 @@ mod tests {
         assert_eq!(retry.due(), Some(now + seconds(3.)));
         retry.failed(Again::Later, now, 0.5);
         retry.hurry();
-        assert_eq!(retry.due(), None);
+        assert_eq!(retry.due(), Some(now + HURRIED));
     }
 
     #[test]
