@@ -34,7 +34,7 @@ def sending(receiver):
 
 
 def _flush_until_sent(deadline=10.0):
-    """Each flush tries again at once, where the worker by itself would wait longer and longer."""
+    """Each flush tries again soon, where the worker by itself would wait longer and longer."""
     give_up = time.monotonic() + deadline
     while not nanospan.flush(0.1):
         assert time.monotonic() < give_up
