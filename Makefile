@@ -1,4 +1,4 @@
-# The tasks of nanospan. They need Python >= 3.10 with venv, Rust >= 1.85 with a C linker, and make;
+# The tasks of nanospan. They need Python >= 3.10 with venv, Rust >= 1.85 with a C compiler, and make;
 # everything else is installed from PyPI into .venv. CI calls `make check` and nothing else.
 
 # The interpreter that .venv is made from. After another choice: `make clean` first.

@@ -123,7 +123,9 @@ def test_without_any_exporter_spans_are_made_and_go_nowhere():
     with tracing.start_as_current_span("x") as span:
         assert span.is_recording()
         assert span.context.sampled
-    assert nanospan.shutdown()
+    assert nanospan.flush(timeout=10)
+    assert nanospan.stats()["queued_spans"] == 0
+    assert nanospan.shutdown(timeout=10)
 
 
 _BAD = {

@@ -1,17 +1,14 @@
 """The exporters that the `OTEL_*` environment variables ask for."""
 
 import os
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest import mock
 
 import pytest
 
 import nanospan
 from nanospan import ConsoleExporter, MemoryExporter, OtlpExporter, _exporter, tracing
-from support.plain import google_spans
 from support.process import run_python
+from support.receiver import running_receiver
 
 DEFAULT = repr(OtlpExporter())
 
@@ -27,52 +24,27 @@ def _otlp(**variables):
     return repr(exporter)
 
 
-@contextmanager
-def _collector():
-    """A server that takes every request; gives its URL and what came."""
-    came = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            came.append((self.path, dict(self.headers), body))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *arguments):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", came
-        finally:
-            server.shutdown()
-            thread.join(10)
-
-
 @pytest.mark.parametrize(
-    ("variables", "path"),
+    ("variable", "below", "path"),
     [
-        (("OTEL_EXPORTER_OTLP_ENDPOINT", ""), "/v1/traces"),
-        (("OTEL_EXPORTER_OTLP_ENDPOINT", "/otlp/"), "/otlp/v1/traces"),
-        (("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "/otlp/here"), "/otlp/here"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "/v1/traces"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "/otlp/", "/otlp/v1/traces"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "/otlp/here", "/otlp/here"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", "/v1/traces"),
     ],
 )
-def test_spans_arrive_where_the_variables_say(monkeypatch, variables, path):
-    with _collector() as (url, came):
-        monkeypatch.setenv(variables[0], url + variables[1])
+def test_spans_arrive_where_the_variables_say(monkeypatch, variable, below, path):
+    with running_receiver(path) as receiver:
+        monkeypatch.setenv(variable, receiver.endpoint + below)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20secret")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
         monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
         nanospan.configure()
         tracing.start_span("x").finish()
         assert nanospan.shutdown(timeout=10)
-    ((arrived_at, headers, body),) = came
-    assert arrived_at == path
-    assert headers["authorization"] == "Bearer secret"
-    (span,) = google_spans([body])
+        ((request,), (span,)) = receiver.requests, receiver.spans()
+    assert request.headers["authorization"] == "Bearer secret"
+    assert request.headers["content-encoding"] == "gzip"
     assert (span["name"], span["resource"]["service.name"]) == ("x", "str 'shop'")
 
 

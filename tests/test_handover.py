@@ -279,11 +279,14 @@ def test_beyond_the_cap_of_live_spans_a_span_gets_no_record_and_is_counted():
         assert nanospan.stats()["dropped"]["live_limit"] == 5
 
 
-def test_a_batch_that_the_queue_could_not_hold_is_sent_when_the_queue_is_full():
-    with new_recording(queue=QueueConfig(max_entries=2, max_coalescing_delay=3600)):
-        for _ in range(2):
+@pytest.mark.parametrize("entries", [1, 2, 8])
+def test_a_queue_smaller_than_a_batch_is_sent_before_it_is_full(entries):
+    with new_recording(queue=QueueConfig(max_entries=entries, max_coalescing_delay=3600)):
+        for finished in range(1, 41):
             tracing.start_span("x").finish()
-        _wait_until(lambda: nanospan.stats()["sent"] == 2)
+            _wait_until(lambda: nanospan.stats()["queued_spans"] < entries, timeout=10)
+            assert nanospan.stats()["finished"] == finished
+        assert set(nanospan.stats()["dropped"].values()) == {0}
 
 
 def test_a_root_that_stays_open_recovers_from_an_overflow_when_its_delay_is_over():

@@ -1,6 +1,7 @@
 //! Connections: the runtime that waits for them, names, TCP and TLS.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -105,12 +106,7 @@ impl Dialer {
 
 /// Tries every address of the host, each for its share of the time.
 async fn tcp(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, Failure> {
-    let name = (endpoint.host(), endpoint.port());
-    let found = lookup_host(name).await.map_err(|error| {
-        let why = format!("the name {} is not found: {error}", endpoint.host());
-        Failure::new(why, Again::Later)
-    })?;
-    let addresses: Vec<_> = found.collect();
+    let addresses = addresses(endpoint).await?;
     let mut errors = Vec::new();
     for (tried, address) in addresses.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -126,16 +122,33 @@ async fn tcp(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, Failur
             Err(_) => errors.push(io::ErrorKind::TimedOut.into()),
         }
     }
-    let refused = errors
-        .iter()
-        .all(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-    let why = errors
-        .pop()
-        .map_or("the name has no address".to_owned(), |error| {
-            error.to_string()
-        });
-    let again = if refused { Again::Absent } else { Again::Later };
+    let is_absent = |error: &io::Error| {
+        use io::ErrorKind::{AddrNotAvailable, ConnectionRefused};
+        matches!(error.kind(), ConnectionRefused | AddrNotAvailable)
+    };
+    let again = if errors.iter().all(is_absent) {
+        Again::Absent
+    } else {
+        Again::Later
+    };
+    let why = errors.first().map(io::Error::to_string);
+    let why = why.unwrap_or_else(|| "the name has no address".to_owned());
     Err(Failure::new(why, again))
+}
+
+async fn addresses(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
+    let (host, port) = (endpoint.host(), endpoint.port());
+    if endpoint.is_loopback() && host.parse::<IpAddr>().is_err() {
+        // The name of this machine, which is known without asking (RFC 6761, 6.3): the usual
+        // collector takes no second thread.
+        let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        return Ok(both.map(|address| SocketAddr::new(address, port)).into());
+    }
+    let found = lookup_host((host, port)).await;
+    found.map(Iterator::collect).map_err(|error| {
+        let why = format!("the name {host} is not found: {error}");
+        Failure::new(why, Again::Later)
+    })
 }
 
 fn tls(alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, Failure> {
@@ -171,5 +184,56 @@ fn handshake_failed(error: io::Error) -> Failure {
         }
         Some(error) => Failure::new(format!("no TLS: {error}"), Again::Later),
         None => Failure::new(format!("no TLS: {error}"), Again::Later),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// What stands for a resolver that hangs: it waits for the sender's end.
+    async fn hang(forever: mpsc::Receiver<()>) -> Result<(), Failure> {
+        let _ = tokio::task::spawn_blocking(move || forever.recv()).await;
+        Ok(())
+    }
+
+    #[test]
+    fn a_resolver_that_hangs_holds_up_neither_an_export_nor_the_end() {
+        let begun = Instant::now();
+        let (waiter, patience) = (Waiter::new().unwrap(), Patience::default());
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            let (end, forever) = mpsc::channel();
+            ends.push(end);
+            let result = waiter.run(hang(forever), Duration::from_millis(20), &patience);
+            assert_eq!(result.unwrap_err().why, "no answer within 20ms");
+        }
+        patience.end_by(Instant::now());
+        let (end, forever) = mpsc::channel();
+        ends.push(end);
+        let result = waiter.run(hang(forever), Duration::from_secs(60), &patience);
+        assert_eq!(
+            result.unwrap_err().why,
+            "no answer in the time that was left"
+        );
+        drop(waiter);
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        drop(ends);
+    }
+
+    #[test]
+    fn an_address_that_takes_no_connection_leaves_time_for_the_next() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let waiter = Waiter::new().unwrap();
+        let mut dialer = Dialer::default();
+        for (host, again) in [("localhost", None), ("[::1]", Some(Again::Absent))] {
+            let endpoint = Endpoint::parse(&format!("http://{host}:{port}")).unwrap();
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let work = dialer.connect(&endpoint, &[], deadline);
+            let result = waiter.run(work, Duration::from_secs(10), &Patience::default());
+            assert_eq!(result.err().map(|failure| failure.again), again);
+        }
     }
 }

@@ -8,10 +8,13 @@ use super::Again;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause of all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
-/// No pause that the other side asks for is shorter than this.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-/// A batch is not tried again later than this after its first try. Nor is a longer pause obeyed.
-pub(crate) const TOTAL: Duration = Duration::from_secs(60);
+/// A pause that the other side asks for is not shorter than this, nor longer than that.
+const ASKED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// Who waits is tried for no sooner than this after a failure: many may wait, one after the other,
+/// and a collector that has no time must not have less by it.
+const HURRIED: Duration = Duration::from_millis(100);
+/// A batch is not tried again later than this after its first try.
+const TOTAL: Duration = Duration::from_secs(60);
 
 /// How the tries of one way out go.
 #[derive(Debug, Default)]
@@ -20,6 +23,8 @@ pub(crate) struct Retry {
     failures: u32,
     /// When the batch at hand was first tried.
     since: Option<Instant>,
+    /// The last failure.
+    failed_at: Option<Instant>,
     /// Nothing is tried before; none is at once.
     due: Option<Instant>,
     /// The other side set that time.
@@ -52,7 +57,7 @@ impl Retry {
     pub(crate) fn failed(&mut self, again: Again, now: Instant, random: f64) -> bool {
         let pause = match again {
             Again::Never => return false,
-            Again::After(asked) => asked.clamp(SHORTEST_PAUSE, TOTAL),
+            Again::After(asked) => asked.clamp(ASKED.0, ASKED.1),
             Again::Later | Again::Absent => {
                 let doubled = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));
                 doubled.min(LONGEST_PAUSE).mul_f64(0.5 + random / 2.0)
@@ -60,15 +65,22 @@ impl Retry {
         };
         self.failures = self.failures.saturating_add(1);
         self.asked = matches!(again, Again::After(_));
+        self.failed_at = Some(now);
         let due = now + pause;
         self.due = Some(due);
         self.since.is_none_or(|since| due <= since + TOTAL)
     }
 
-    /// Somebody waits: the next try is due at once, unless the other side said when.
+    /// True when the batch at hand has been tried for so long.
+    pub(crate) fn has_lasted(&self, time: Duration) -> bool {
+        self.since.is_some_and(|since| since.elapsed() >= time)
+    }
+
+    /// Somebody waits: the next try is due soon, unless the other side said when.
     pub(crate) fn hurry(&mut self) {
         if !self.asked {
-            self.due = None;
+            let soon = self.failed_at.map(|failed| failed + HURRIED);
+            self.due = self.due.min(soon);
         }
     }
 }
@@ -119,7 +131,7 @@ mod tests {
     #[test]
     fn the_other_side_says_when_within_bounds() {
         assert_eq!(pauses(Again::After(seconds(25.)), 0.5), [25., 25.]);
-        assert_eq!(pauses(Again::After(Duration::MAX), 0.5), [60.]);
+        assert_eq!(pauses(Again::After(Duration::MAX), 0.5), [30., 30.]);
         assert!(
             pauses(Again::After(Duration::ZERO), 0.5)
                 .iter()
@@ -136,7 +148,7 @@ mod tests {
         assert_eq!(retry.due(), Some(now + seconds(3.)));
         retry.failed(Again::Later, now, 0.5);
         retry.hurry();
-        assert_eq!(retry.due(), None);
+        assert_eq!(retry.due(), Some(now + HURRIED));
     }
 
     #[test]

@@ -122,13 +122,19 @@ impl Pipeline {
     /// within `timeout`.
     pub fn flush(self: &Arc<Self>, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
-        self.worker.wait_for(self.order_flush().0, deadline)
+        let flush = self.begin_flush();
+        self.end_flush(flush, deadline)
     }
 
-    /// Hands over what has finished and lets it be sent. [`Self::flushed`] says what became of it.
-    pub fn order_flush(self: &Arc<Self>) -> Flush {
+    /// Hands over what has finished and lets it be sent.
+    pub fn begin_flush(self: &Arc<Self>) -> Flush {
         self.hand_over_open_traces();
         Flush(self.worker.order(self, false))
+    }
+
+    /// Waits for what was begun. True only if all of it was taken, until `deadline`.
+    pub fn end_flush(&self, flush: Flush, deadline: Instant) -> bool {
+        self.worker.wait_for(flush.0, deadline)
     }
 
     /// True if all that was flushed was taken, None as long as that is open.
@@ -142,18 +148,18 @@ impl Pipeline {
         self.worker.wait_for(drain, Instant::now() + timeout)
     }
 
-    /// Takes in nothing more: what has finished goes to the worker, what is still open is abandoned.
-    /// [`Self::stop`] follows.
-    pub fn close(&self, turn: Turn<'_>) {
+    /// Ends the pipeline, but for the wait: what has finished goes to the worker, what is still open
+    /// is abandoned, and nothing more is taken in.
+    pub fn begin_shutdown(self: &Arc<Self>, turn: Turn<'_>, deadline: Instant) -> Flush {
         self.hand_over_open_traces();
         self.closed.store(true, Ordering::Relaxed);
         self.store.reclaim_all(turn, |name| self.abandon(name));
+        Flush(self.worker.order_stop(self, deadline))
     }
 
-    /// Sends what was handed over and ends the worker. True if everything was taken, within
-    /// `timeout`.
-    pub fn stop(self: &Arc<Self>, timeout: Duration) -> bool {
-        let sent = self.worker.stop(self, Instant::now() + timeout);
+    /// Waits for the end that was begun. True if everything was taken, until `deadline`.
+    pub fn end_shutdown(self: &Arc<Self>, flush: Flush, deadline: Instant) -> bool {
+        let sent = self.worker.stop(flush.0, deadline);
         // What is in the ring after the deadline is lost.
         self.drop_queued();
         sent
@@ -249,10 +255,15 @@ impl Pipeline {
         self.settings.late_sampling
     }
 
-    /// Never more than may wait: such a batch would never be full.
     pub(crate) fn max_batch_size(&self) -> usize {
+        self.settings.queue.max_batch_size
+    }
+
+    /// The spans that a batch is sent with at once. At most half of what may wait: the worker may
+    /// hold nearly a batch while the next one grows in the queue, which must not be full before it.
+    pub(crate) fn full_batch_size(&self) -> usize {
         let queue = &self.settings.queue;
-        queue.max_batch_size.min(queue.max_entries)
+        queue.max_batch_size.min((queue.max_entries / 2).max(1))
     }
 
     pub(crate) fn max_coalescing_delay(&self) -> Duration {
@@ -303,7 +314,7 @@ impl Pipeline {
         let spans = chunk.spans();
         match self.queue.push(chunk, spans) {
             Ok(waiting) => {
-                let batch = self.max_batch_size();
+                let batch = self.full_batch_size();
                 self.wake_worker(waiting >= batch && waiting - spans < batch);
             }
             Err(chunk) => self.drop_chunk(&chunk, Reason::QueueFull),

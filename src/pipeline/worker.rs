@@ -94,13 +94,17 @@ impl Worker {
         orders.outcome(drain) == Some(true)
     }
 
-    /// Sends what is queued and ends the thread. True if all was taken in time.
-    pub(super) fn stop(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
-        let drain = self.order(pipeline, true);
+    /// Orders that what is queued be sent until `deadline`, and the thread to end then.
+    pub(super) fn order_stop(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> Drain {
         // A little earlier, so that what is given up then is counted when the caller goes on.
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
         self.patience.end_by(now + left.mul_f64(0.95));
+        self.order(pipeline, true)
+    }
+
+    /// Waits for the end of the thread. True if all was taken in time.
+    pub(super) fn stop(&self, drain: Drain, deadline: Instant) -> bool {
         let sent = self.wait_for(drain, deadline);
         if self.started.load(Ordering::Acquire) {
             self.wait(deadline, |orders| orders.stopped).stopped && sent
@@ -309,7 +313,12 @@ impl Run {
         if ended || pipeline.is_over() {
             return false;
         }
-        let next = [next_open, next_batch, next_try, worker.patience.end()];
+        // With a time set only urgent rings wake. While one way out waits for its next try, another
+        // must not wait with it: what comes meanwhile falls due after `delay`.
+        let next_look = next_try.filter(|_| self.sender.is_free());
+        let next_look = next_look.map(|_| Instant::now() + delay);
+        let end = worker.patience.end();
+        let next = [next_open, next_batch, next_try, next_look, end];
         worker.doorbell.sleep(next.into_iter().flatten().min());
         true
     }
@@ -347,7 +356,7 @@ impl Run {
 
     /// Gives as much of the batch to the ways out as one export may hold.
     fn take(&mut self) {
-        let chunks = self.batch.take(self.pipeline.max_batch_size());
+        let chunks = self.batch.take(self.pipeline.full_batch_size());
         self.sender.take(&chunks);
     }
 
@@ -367,7 +376,7 @@ impl Run {
 
     /// Takes chunks until the batch is full: true, or the queue is empty: false.
     fn fill(&mut self) -> bool {
-        let max = self.pipeline.max_batch_size();
+        let max = self.pipeline.full_batch_size();
         while self.batch.spans < max {
             let Some(chunk) = self.pipeline.queue.pop(Chunk::spans) else {
                 return false;

@@ -18,12 +18,20 @@ use crate::pipeline::{Flush, Pipeline};
 pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
     let deadline = Instant::now() + timeout_of(&timeout)?;
     let mut sent = true;
-    for pipeline in lifecycle::alive() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        sent &= py.detach(|| pipeline.flush(left));
+    for (pipeline, flush) in begin(py) {
+        sent &= py.detach(|| pipeline.end_flush(flush, deadline));
         lifecycle::deliver(py, &pipeline);
     }
     Ok(sent)
+}
+
+/// All at once: a pipeline that fails must not take the time of another.
+fn begin(py: Python<'_>) -> Vec<(Arc<Pipeline>, Flush)> {
+    let begin = |pipeline: Arc<Pipeline>| {
+        let flush = py.detach(|| pipeline.begin_flush());
+        (pipeline, flush)
+    };
+    lifecycle::alive().into_iter().map(begin).collect()
 }
 
 /// A flush that has begun.
@@ -39,13 +47,9 @@ pub(crate) struct PyFlush {
 impl PyFlush {
     #[new]
     #[pyo3(signature = (timeout), text_signature = "(timeout)")]
-    fn new(timeout: Given<'_>) -> PyResult<Self> {
+    fn new(py: Python<'_>, timeout: Given<'_>) -> PyResult<Self> {
         let deadline = Instant::now() + timeout_of(&timeout)?;
-        let order = |pipeline: Arc<Pipeline>| {
-            let flush = pipeline.order_flush();
-            (pipeline, flush)
-        };
-        let flushes = lifecycle::alive().into_iter().map(order).collect();
+        let flushes = begin(py);
         Ok(Self { flushes, deadline })
     }
 

@@ -45,10 +45,14 @@ pub(crate) fn shutdown(py: Python<'_>, timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
     let current = pipeline::replace(turn(py), None);
     let mut sent = true;
-    for pipeline in alive() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        pipeline.close(turn(py));
-        sent &= py.detach(|| pipeline.stop(left));
+    let begin = |pipeline: Arc<Pipeline>| {
+        let flush = pipeline.begin_shutdown(turn(py), deadline);
+        (pipeline, flush)
+    };
+    // All at once: one that fails must not take the time of another.
+    let ending: Vec<_> = alive().into_iter().map(begin).collect();
+    for (pipeline, flush) in ending {
+        sent &= py.detach(|| pipeline.end_shutdown(flush, deadline));
         if !is_exiting() || is_heard(py) {
             pass_on(py, &pipeline);
         }

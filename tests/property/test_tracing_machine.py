@@ -206,8 +206,7 @@ class TracingMachine(RuleBasedStateMachine):
             return
         known.name, known.state = f"linked {len(self.spans)}", "open"
         TRACERS[known.namespace].link_span(handle, known.name, attributes={"b": attribute})
-        if attribute is not None:
-            self.note_write(known, "b", attribute)
+        self.note_write(known, "b", attribute)
 
     # Writing.
 

@@ -251,8 +251,11 @@ fn a_handle_that_dies_unfinished_is_counted_and_its_finished_children_go_on() {
 fn after_shutdown_handles_have_nothing_and_do_no_harm() {
     let recording = recording(|_| (), None);
     let span = recording.start("open", Parent::Root);
-    recording.pipeline.close(turn::take().turn());
-    assert!(recording.pipeline.stop(TIMEOUT));
+    let deadline = std::time::Instant::now() + TIMEOUT;
+    let flush = recording
+        .pipeline
+        .begin_shutdown(turn::take().turn(), deadline);
+    assert!(recording.pipeline.end_shutdown(flush, deadline));
     span.set_attribute(turn::take().turn(), "late", Value::Bool(true));
     span.finish(turn::take().turn(), None).unwrap();
     let counters = recording.pipeline.counters();

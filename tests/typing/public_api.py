@@ -41,6 +41,8 @@ assert_type(tracer.new("shop", sampling_rate=0.1, namespace="api", version="2"),
 
 
 def configuring() -> None:
+    nanospan.configure()
+    nanospan.configure(exporter=())
     nanospan.configure(service_name="shop", exporter=ConsoleExporter(), sampling_rate=0.1)
     nanospan.configure(
         resource={"deployment.environment.name": "test", "host.cpus": 2},

@@ -173,8 +173,9 @@ impl WayOut for Broken {
 }
 
 fn shutdown(pipeline: &Arc<Pipeline>) -> bool {
-    pipeline.close(turn::take().turn());
-    pipeline.stop(TIMEOUT)
+    let deadline = Instant::now() + TIMEOUT;
+    let flush = pipeline.begin_shutdown(turn::take().turn(), deadline);
+    pipeline.end_shutdown(flush, deadline)
 }
 
 fn put_first(pipeline: &Pipeline, way: impl WayOut + 'static) {
