@@ -139,6 +139,16 @@ impl Pipeline {
         self.retired.load(Ordering::Relaxed) && self.store.live() == 0 && self.queue.spans() == 0
     }
 
+    /// Before a fork: the worker ends as soon as it is not sending. To be followed by `resume`.
+    pub fn rest(&self) {
+        self.worker.rest();
+    }
+
+    /// After a fork, in the parent: the worker starts again if it is needed.
+    pub fn resume(self: &Arc<Self>) {
+        self.worker.resume(self);
+    }
+
     /// True when nothing more will be sent.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)

@@ -2,7 +2,7 @@
 //! Python object.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,23 @@ use super::config::Out;
 use crate::chunk::Chunk;
 use crate::counter::Reason;
 use crate::export::doorbell::Doorbell;
-use crate::sys;
+use crate::thread;
 
 /// The worker as its pipeline holds it.
 pub(super) struct Worker {
     doorbell: Doorbell,
+    /// There is a thread now. Changed only with the orders locked.
     started: AtomicBool,
+    /// Forks under way, for which the thread rests. Changed only with the orders locked.
+    forks: AtomicUsize,
     orders: Mutex<Orders>,
     done: Condvar,
 }
 
 /// What the application asked for, and how far the worker is.
 struct Orders {
-    /// The ways out, until the worker takes them.
-    outs: Option<Vec<Out>>,
+    /// What the thread works with, while there is none; None also once it will never be needed.
+    desk: Option<Desk>,
     /// Drains asked for, done, and the last that left something unsent.
     drains_wanted: u64,
     drains_done: u64,
@@ -37,7 +40,10 @@ struct Orders {
 impl Worker {
     pub(super) fn new(outs: Vec<Out>) -> Self {
         let orders = Orders {
-            outs: Some(outs),
+            desk: Some(Desk {
+                outs,
+                batch: Batch::default(),
+            }),
             drains_wanted: 0,
             drains_done: 0,
             drain_failed: 0,
@@ -48,17 +54,47 @@ impl Worker {
         Self {
             doorbell: Doorbell::default(),
             started: AtomicBool::new(false),
+            forks: AtomicUsize::new(0),
             orders: Mutex::new(orders),
             done: Condvar::new(),
         }
     }
 
-    /// Rings, and starts the thread if there is none yet.
+    /// Rings, and starts the thread if there is none.
     pub(super) fn wake(&self, pipeline: &Arc<Pipeline>, urgent: bool) {
-        if !self.started.load(Ordering::Acquire) {
-            self.start(pipeline);
-        }
+        // In this order: `resume` clears the bell and looks for work. A ring before that makes the
+        // work visible to it, and after it this thread sees that none has been started.
         self.doorbell.ring(urgent);
+        if !self.started.load(Ordering::Acquire) {
+            self.start(pipeline, &mut self.orders());
+        }
+    }
+
+    /// Tells the thread to end as soon as it is not sending: somebody is about to fork. What it
+    /// works with is kept, and none starts until `resume`.
+    pub(super) fn rest(&self) {
+        let _orders = self.orders();
+        self.forks.fetch_add(1, Ordering::Relaxed);
+        self.doorbell.ring(true);
+    }
+
+    /// After `rest`, in the parent: the thread starts again if there is something to do.
+    pub(super) fn resume(&self, pipeline: &Arc<Pipeline>) {
+        let mut orders = self.orders();
+        self.forks.fetch_sub(1, Ordering::Relaxed);
+        if self.started.load(Ordering::Acquire) {
+            return;
+        }
+        self.doorbell.clear();
+        let drains = orders.drains_wanted > orders.drains_done;
+        if drains || orders.stop || pipeline.queue().spans() > 0 {
+            self.start(pipeline, &mut orders);
+        }
+    }
+
+    /// True while somebody forks: the thread must end before the next thing that takes time.
+    fn must_rest(&self) -> bool {
+        self.forks.load(Ordering::Relaxed) > 0
     }
 
     /// Waits until everything queued before was sent. True if all of it was taken in time.
@@ -70,7 +106,7 @@ impl Worker {
         // Both orders in one step: between them the worker could stop, and leave the drain undone.
         let mut orders = self.orders();
         orders.stop |= stop;
-        if !self.started.load(Ordering::Acquire) || orders.stopped {
+        if orders.stopped || self.is_unattended(&orders) {
             return pipeline.queue().is_empty();
         }
         orders.drains_wanted += 1;
@@ -86,12 +122,20 @@ impl Worker {
     /// Sends what is queued and ends the thread. True if all was taken in time.
     pub(super) fn stop(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
         let sent = self.drain_and(pipeline, deadline, true);
-        if self.started.load(Ordering::Acquire) {
-            self.wait(deadline, |orders| orders.stopped).stopped && sent
-        } else {
-            self.orders().outs = None;
-            sent
+        let mut orders = self.wait(deadline, |orders| {
+            orders.stopped || self.is_unattended(orders)
+        });
+        if self.is_unattended(&orders) {
+            orders.desk = None;
+            return sent;
         }
+        orders.stopped && sent
+    }
+
+    /// True when there is no thread, and none that only waits for the end of a fork.
+    fn is_unattended(&self, orders: &Orders) -> bool {
+        let resting = self.must_rest() && orders.desk.is_some();
+        !self.started.load(Ordering::Acquire) && !resting
     }
 
     /// Lets the thread look whether it is needed any more.
@@ -104,7 +148,7 @@ impl Worker {
     /// True when nobody takes chunks from the queue any more, nor ever will.
     pub(super) fn is_gone(&self) -> bool {
         let orders = self.orders();
-        orders.stopped || (orders.outs.is_none() && !self.started.load(Ordering::Acquire))
+        orders.stopped || (orders.desk.is_none() && !self.started.load(Ordering::Acquire))
     }
 
     pub(super) fn state(&self) -> &'static str {
@@ -119,22 +163,19 @@ impl Worker {
         self.orders().last_error.clone()
     }
 
-    fn start(&self, pipeline: &Arc<Pipeline>) {
-        let mut orders = self.orders();
-        if self.started.load(Ordering::Acquire) {
+    fn start(&self, pipeline: &Arc<Pipeline>, orders: &mut Orders) {
+        if self.started.load(Ordering::Acquire) || self.must_rest() {
             return;
         }
-        let Some(outs) = orders.outs.take() else {
+        let Some(desk) = orders.desk.take() else {
             return;
         };
-        let mut run = Run {
+        let run = Run {
             pipeline: Arc::clone(pipeline),
-            outs,
-            batch: Batch::default(),
+            desk,
         };
-        let thread = std::thread::Builder::new().name("nanospan-worker".to_owned());
-        match thread.spawn(move || run.run()) {
-            Ok(_) => self.started.store(true, Ordering::Release),
+        match thread::spawn(move || run.run()) {
+            Ok(()) => self.started.store(true, Ordering::Release),
             Err(error) => {
                 // `enqueue` drops what waits once it sees this.
                 orders.stopped = true;
@@ -175,11 +216,25 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// What the thread itself works with.
+/// The thread.
 struct Run {
     pipeline: Arc<Pipeline>,
+    desk: Desk,
+}
+
+/// What the thread works with, and leaves to the next one when it ends for a fork.
+struct Desk {
     outs: Vec<Out>,
     batch: Batch,
+}
+
+/// What comes after a turn.
+enum Next {
+    Turn,
+    /// The thread ends, and another will go on.
+    Rest,
+    /// Nothing is left, nor will come.
+    End,
 }
 
 /// Chunks taken from the queue and not sent yet.
@@ -190,12 +245,24 @@ struct Batch {
 }
 
 impl Run {
-    fn run(&mut self) {
-        sys::mask_signals();
+    fn run(mut self) {
         let pipeline = Arc::clone(&self.pipeline);
         let worker = &pipeline.worker;
-        // A panic must not leave a flush waiting, nor a queue filling in silence.
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| while self.turn() {}));
+        let ended = loop {
+            // A panic must not leave a flush waiting, nor a queue filling in silence.
+            let work = std::panic::AssertUnwindSafe(|| self.work());
+            match std::panic::catch_unwind(work) {
+                Ok(Next::Rest) => {
+                    let mut orders = worker.orders();
+                    if worker.must_rest() {
+                        orders.desk = Some(self.desk);
+                        worker.started.store(false, Ordering::Release);
+                        return;
+                    }
+                }
+                ended => break ended,
+            }
+        };
         pipeline.closed.store(true, Ordering::Relaxed);
         let mut orders = worker.orders();
         if ended.is_err() {
@@ -214,44 +281,64 @@ impl Run {
         pipeline.drop_queued();
     }
 
-    /// Does what is due and sleeps until there is more. False when the thread must end.
-    fn turn(&mut self) -> bool {
+    /// Takes turns until the thread must end; says why.
+    fn work(&mut self) -> Next {
+        loop {
+            match self.turn() {
+                Next::Turn => (),
+                end => return end,
+            }
+        }
+    }
+
+    /// Does what is due and sleeps until there is more.
+    fn turn(&mut self) -> Next {
         let pipeline = Arc::clone(&self.pipeline);
         let worker = &pipeline.worker;
         worker.doorbell.clear();
+        if worker.must_rest() {
+            return Next::Rest;
+        }
         let (ticket, draining, stop) = {
             let orders = worker.orders();
             let ticket = orders.drains_wanted;
             (ticket, ticket > orders.drains_done, orders.stop)
         };
         if draining || stop {
-            let sent = self.send_all();
+            let (sent, all) = self.send_all();
             let mut orders = worker.orders();
             if !sent {
                 orders.drain_failed = ticket;
             }
+            if !all {
+                return Next::Rest;
+            }
             orders.drains_done = ticket;
             worker.done.notify_all();
-            return !stop;
+            return if stop { Next::End } else { Next::Turn };
         }
         let delay = pipeline.settings.queue.max_coalescing_delay;
         let next_open = pipeline.open_traces.hand_over_overdue(delay);
         let next_batch = self.send_due(delay);
         if pipeline.is_over() {
-            return false;
+            return Next::End;
         }
         let next = [next_open, next_batch].into_iter().flatten().min();
         worker.doorbell.sleep(next);
-        true
+        Next::Turn
     }
 
     /// Sends full batches, and the rest once its oldest span has waited for `delay`; says when
     /// that will be.
     fn send_due(&mut self, delay: Duration) -> Option<Instant> {
         while self.fill() {
+            if self.pipeline.worker.must_rest() {
+                return None;
+            }
             self.send();
         }
         let oldest = self
+            .desk
             .batch
             .chunks
             .iter()
@@ -265,16 +352,20 @@ impl Run {
         None
     }
 
-    /// Sends everything queued so far; true if all was taken.
-    fn send_all(&mut self) -> bool {
+    /// Sends everything queued so far, unless it must rest before. Says whether all that was sent
+    /// was taken, and whether that was everything.
+    fn send_all(&mut self) -> (bool, bool) {
         let mut sent = true;
         loop {
             let more = self.fill();
-            if !self.batch.chunks.is_empty() {
+            if self.pipeline.worker.must_rest() {
+                return (sent, false);
+            }
+            if !self.desk.batch.chunks.is_empty() {
                 sent &= self.send();
             }
             if !more {
-                return sent;
+                return (sent, true);
             }
         }
     }
@@ -282,24 +373,24 @@ impl Run {
     /// Takes chunks until the batch is full: true, or the queue is empty: false.
     fn fill(&mut self) -> bool {
         let max = self.pipeline.max_batch_size();
-        while self.batch.spans < max {
+        while self.desk.batch.spans < max {
             let Some(chunk) = self.pipeline.queue.pop(super::super::chunk::Chunk::spans) else {
                 return false;
             };
-            self.batch.spans += chunk.spans();
-            self.batch.chunks.push(chunk);
+            self.desk.batch.spans += chunk.spans();
+            self.desk.batch.chunks.push(chunk);
         }
         true
     }
 
     /// Sends as much of the batch as one export may hold; true if every way out took it.
     fn send(&mut self) -> bool {
-        let chunks = self.batch.take(self.pipeline.max_batch_size());
+        let chunks = self.desk.batch.take(self.pipeline.max_batch_size());
         let request = self.pipeline.request(&chunks);
         let (spans, bytes) = (total(&chunks, Chunk::spans), total(&chunks, Chunk::bytes));
         drop(chunks);
         let mut sent = true;
-        for out in &mut self.outs {
+        for out in &mut self.desk.outs {
             // A defect in one drawing must not end the sending of all that follow.
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 out.way.send(&(out.bytes)(request.clone()))

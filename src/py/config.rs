@@ -257,14 +257,8 @@ const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
 #[pyfunction]
 #[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
 pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
-    let deadline = std::time::Instant::now() + timeout_of(timeout.as_ref())?;
-    let mut sent = true;
-    for pipeline in lifecycle::alive() {
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
-        sent &= py.detach(|| pipeline.flush(left));
-        lifecycle::deliver(py, &pipeline);
-    }
-    Ok(sent)
+    let timeout = timeout_of(timeout.as_ref())?;
+    Ok(lifecycle::flush(py, timeout))
 }
 
 /// Sends everything that has finished and ends tracing.

@@ -1,7 +1,7 @@
 //! What happens to pipelines when the process forks or ends, and how notices reach the log.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::pipeline::{self, Pipeline};
-use crate::sys;
+use crate::{sys, thread};
+
+// The statics here and in `pipeline` are used only by threads that hold the interpreter, and never
+// while they let go of it. So whoever may run Python in a forked child finds their locks free.
 
 /// Pipelines that may still have something to send: the current one, and retired ones.
 static ALIVE: Mutex<Vec<Weak<Pipeline>>> = Mutex::new(Vec::new());
@@ -19,7 +22,9 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Puts a pipeline in the place of the current one, which ends within `timeout`.
 pub(crate) fn install(py: Python<'_>, new: Arc<Pipeline>, timeout: Duration) -> PyResult<()> {
+    leave_parent();
     register_hooks(py)?;
+    register_with_multiprocessing(py);
     remember(&new);
     if let Some(old) = pipeline::replace(Some(new)) {
         py.detach(|| old.retire(timeout));
@@ -30,6 +35,7 @@ pub(crate) fn install(py: Python<'_>, new: Arc<Pipeline>, timeout: Duration) -> 
 
 /// The pipelines that may still have something to send.
 pub(crate) fn alive() -> Vec<Arc<Pipeline>> {
+    leave_parent();
     let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
     alive.retain(|pipeline| {
         pipeline
@@ -39,9 +45,28 @@ pub(crate) fn alive() -> Vec<Arc<Pipeline>> {
     alive.iter().filter_map(Weak::upgrade).collect()
 }
 
+/// The pipeline that new spans go to.
+pub(crate) fn current() -> Option<Arc<Pipeline>> {
+    leave_parent();
+    pipeline::current()
+}
+
+/// Hands over what has finished. True if everything was taken within `timeout`.
+pub(crate) fn flush(py: Python<'_>, timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
+    let mut sent = true;
+    for pipeline in alive() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        sent &= py.detach(|| pipeline.flush(left));
+        deliver(py, &pipeline);
+    }
+    sent
+}
+
 /// Ends all of them. True if everything was taken within `timeout`.
 pub(crate) fn shutdown(py: Python<'_>, timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
+    leave_parent();
     let current = pipeline::replace(None);
     let mut sent = true;
     for pipeline in alive() {
@@ -60,7 +85,7 @@ static LAST: Mutex<Option<Arc<Pipeline>>> = Mutex::new(None);
 
 /// The current pipeline, or the last one.
 pub(crate) fn current_or_last() -> Option<Arc<Pipeline>> {
-    pipeline::current().or_else(|| LAST.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    current().or_else(|| LAST.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
 fn remember(pipeline: &Arc<Pipeline>) {
@@ -101,8 +126,9 @@ static EXITING: AtomicBool = AtomicBool::new(false);
 /// that holds the interpreter.
 static BELOW: AtomicUsize = AtomicUsize::new(0);
 
-/// Held while Python code that may wait for the interpreter runs below a frame of ours.
-pub(crate) struct Below;
+/// Held while Python code that may wait for the interpreter runs below a frame of ours. The epoch
+/// is that in which it was counted.
+pub(crate) struct Below(u32);
 
 impl Below {
     /// None once the program has begun to end: then the thread must not call Python.
@@ -110,14 +136,18 @@ impl Below {
         if is_exiting() {
             return None;
         }
+        leave_parent();
         BELOW.store(BELOW.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        Some(Self)
+        Some(Self(sys::epoch()))
     }
 }
 
 impl Drop for Below {
     fn drop(&mut self) {
-        BELOW.store(BELOW.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        leave_parent();
+        if self.0 == sys::epoch() {
+            BELOW.store(BELOW.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -147,30 +177,103 @@ fn pass_on(py: Python<'_>, pipeline: &Pipeline) {
     drop(logged);
 }
 
-/// In a child made by `fork` every lock and thread of the parent's pipelines is lost: a new
-/// pipeline with the same settings takes the current one's place, and the old are never touched.
+/// How long a fork waits for workers to end.
+const REST_TIMEOUT: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// The pipelines whose workers rest for the fork that this thread is about to make.
+    static RESTING: RefCell<Vec<Arc<Pipeline>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Ends the workers that are not sending: what a thread has locked, a child finds locked for ever,
+/// and Python warns when a process with threads forks.
+#[pyfunction]
+#[pyo3(name = "_before_fork")]
+fn before_fork(py: Python<'_>) {
+    register_with_multiprocessing(py);
+    let alive = alive();
+    for pipeline in &alive {
+        pipeline.rest();
+    }
+    RESTING.with_borrow_mut(|resting| resting.extend(alive));
+    py.detach(|| thread::wait_until_gone(Instant::now() + REST_TIMEOUT));
+}
+
+#[pyfunction]
+#[pyo3(name = "_after_fork_in_parent")]
+fn after_fork_in_parent() {
+    for pipeline in RESTING.take() {
+        pipeline.resume();
+    }
+}
+
 #[pyfunction]
 #[pyo3(name = "_after_fork_in_child")]
-fn after_fork_in_child(py: Python<'_>) {
+fn after_fork_in_child() {
     sys::forked();
-    let inherited = pipeline::replace(None);
-    let all = std::mem::take(&mut *ALIVE.lock().unwrap_or_else(PoisonError::into_inner));
-    std::mem::forget(all);
-    let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
-    std::mem::forget(last);
-    let Some(inherited) = inherited else { return };
-    if let Ok(reborn) = inherited.reborn() {
-        remember(&reborn);
-        pipeline::replace(Some(reborn));
-    } else {
-        // Its file cannot be opened again: the child goes on without tracing, and says so.
-        let logging = py
-            .import("logging")
-            .and_then(|l| l.call_method1("getLogger", ("nanospan",)));
-        let text = "a trace file could not be opened in a forked child: it records no spans";
-        let _ = logging.and_then(|logger| logger.call_method1("warning", (text,)));
+    leave_parent();
+}
+
+/// The epoch to which the statics of this room belong.
+static EPOCH: AtomicU32 = AtomicU32::new(0);
+
+/// In a child made by `fork`, with Python's knowledge or without it, the threads of the parent's
+/// pipelines are gone and their locks may be held for ever: a new pipeline with the same settings
+/// takes the current one's place, and the old are neither used nor dropped.
+fn leave_parent() {
+    let (epoch, before) = (sys::epoch(), EPOCH.load(Ordering::Relaxed));
+    if epoch != before {
+        EPOCH.store(epoch, Ordering::Relaxed);
+        if before != 0 {
+            Python::attach(be_reborn);
+        }
     }
-    std::mem::forget(inherited);
+}
+
+#[cold]
+fn be_reborn(py: Python<'_>) {
+    thread::forget_all();
+    BELOW.store(0, Ordering::Relaxed);
+    let alive = std::mem::take(&mut *ALIVE.lock().unwrap_or_else(PoisonError::into_inner));
+    let alive: Vec<_> = alive.iter().map(Weak::upgrade).collect();
+    let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let inherited = pipeline::replace(None);
+    if let Some(inherited) = &inherited {
+        if let Ok(reborn) = inherited.reborn() {
+            remember(&reborn);
+            pipeline::replace(Some(reborn));
+        } else {
+            // Its file cannot be opened again: the child goes on without tracing, and says so.
+            let logging = py
+                .import("logging")
+                .and_then(|l| l.call_method1("getLogger", ("nanospan",)));
+            let text = "a trace file could not be opened in a forked child: it records no spans";
+            let _ = logging.and_then(|logger| logger.call_method1("warning", (text,)));
+        }
+    }
+    std::mem::forget((alive, last, inherited, RESTING.take()));
+}
+
+/// What the end of the program has left of `EXIT_TIMEOUT`: a worker of `multiprocessing` ends in
+/// two or three steps.
+static EXIT_TIME: Mutex<Duration> = Mutex::new(EXIT_TIMEOUT);
+
+fn within_exit_time<T>(work: impl FnOnce(Duration) -> T) -> T {
+    let left = *EXIT_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let begun = Instant::now();
+    let result = work(left);
+    let left = left.saturating_sub(begun.elapsed());
+    *EXIT_TIME.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    result
+}
+
+/// Sends what has finished, in the time that the end of the program may take.
+#[pyfunction]
+#[pyo3(name = "_flush_at_exit")]
+fn flush_at_exit(py: Python<'_>) {
+    within_exit_time(|left| {
+        flush(py, left);
+    });
 }
 
 /// Ends all pipelines, as the program does.
@@ -178,7 +281,9 @@ fn after_fork_in_child(py: Python<'_>) {
 #[pyo3(name = "_at_exit")]
 fn at_exit(py: Python<'_>) {
     EXITING.store(true, Ordering::Relaxed);
-    shutdown(py, EXIT_TIMEOUT);
+    within_exit_time(|left| {
+        shutdown(py, left);
+    });
     let deadline = Instant::now() + BELOW_TIMEOUT;
     while BELOW.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
         py.detach(|| std::thread::sleep(Duration::from_millis(1)));
@@ -195,8 +300,25 @@ fn register_hooks(py: Python<'_>) -> PyResult<()> {
     py.import("atexit")?
         .call_method1("register", (wrap_pyfunction!(at_exit, py)?,))?;
     let hooks = PyDict::new(py);
+    hooks.set_item("before", wrap_pyfunction!(before_fork, py)?)?;
+    let in_parent = wrap_pyfunction!(after_fork_in_parent, py)?;
+    hooks.set_item("after_in_parent", in_parent)?;
     hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
     py.import("os")?
         .call_method("register_at_fork", (), Some(&hooks))?;
     Ok(())
+}
+
+/// Where `multiprocessing` has been imported, its workers send what they have before they end.
+fn register_with_multiprocessing(py: Python<'_>) {
+    let register = || {
+        let modules = py.import("sys")?.getattr("modules")?;
+        if modules.contains("multiprocessing.util")? {
+            py.import("nanospan._multiprocessing")?
+                .call_method1("register", (wrap_pyfunction!(flush_at_exit, py)?,))?;
+        }
+        PyResult::Ok(())
+    };
+    // A program may have put anything there: that is no reason for `configure` to fail.
+    let _ = register();
 }

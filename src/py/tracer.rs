@@ -15,7 +15,7 @@ use super::scope::{self, Scope};
 use super::span::{PySpan, change};
 use super::start::{Arguments, no_op};
 use super::value::{Reader, text};
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::sampler::{Ratio, Sampler, Strategy};
 use crate::trace::Trace;
 use crate::tracer::Tracer;
@@ -52,7 +52,7 @@ impl PyTracer {
     /// The pipeline that new spans go to; None when there is none, and inside a log handler that
     /// a notice of ours called.
     pub(crate) fn pipeline() -> Option<Arc<Pipeline>> {
-        pipeline::current().filter(|_| !lifecycle::is_delivering())
+        lifecycle::current().filter(|_| !lifecycle::is_delivering())
     }
 
     fn known_or_new(
