@@ -154,6 +154,16 @@ impl Pipeline {
         self.closed.load(Ordering::Relaxed)
     }
 
+    /// In a forked child: lets go of what the parent goes on with. Nothing of it is used, and its
+    /// ways out are not closed: a connection's other holder would notice.
+    pub fn disown(self: Arc<Self>) {
+        // Who was at work in it when the process forked, holds it, and so keeps its memory from
+        // being freed here. The ways out have no such holder while the worker rests.
+        if !self.worker.forget_ways_out() {
+            std::mem::forget(self);
+        }
+    }
+
     /// True in a child process that inherited the pipeline by `fork`: its threads are gone, and
     /// its locks may be held for ever.
     pub fn is_inherited(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::Pipeline;
@@ -161,6 +161,18 @@ impl Worker {
 
     pub(super) fn last_error(&self) -> Option<String> {
         self.orders().last_error.clone()
+    }
+
+    /// Keeps the ways out from ever being closed here. False when somebody had locked them when the
+    /// process forked, and will not unlock them.
+    pub(super) fn forget_ways_out(&self) -> bool {
+        let orders = match self.orders.try_lock() {
+            Ok(orders) => Some(orders),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let taken = orders.map(|mut orders| std::mem::forget(orders.desk.take()));
+        taken.is_some()
     }
 
     fn start(&self, pipeline: &Arc<Pipeline>, orders: &mut Orders) {

@@ -219,7 +219,7 @@ static EPOCH: AtomicU32 = AtomicU32::new(0);
 
 /// In a child made by `fork`, with Python's knowledge or without it, the threads of the parent's
 /// pipelines are gone and their locks may be held for ever: a new pipeline with the same settings
-/// takes the current one's place, and the old are neither used nor dropped.
+/// takes the current one's place.
 fn leave_parent() {
     let (epoch, before) = (sys::epoch(), EPOCH.load(Ordering::Relaxed));
     if epoch != before {
@@ -235,7 +235,6 @@ fn be_reborn(py: Python<'_>) {
     thread::forget_all();
     BELOW.store(0, Ordering::Relaxed);
     let alive = std::mem::take(&mut *ALIVE.lock().unwrap_or_else(PoisonError::into_inner));
-    let alive: Vec<_> = alive.iter().map(Weak::upgrade).collect();
     let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
     let inherited = pipeline::replace(None);
     if let Some(inherited) = &inherited {
@@ -251,7 +250,10 @@ fn be_reborn(py: Python<'_>) {
             let _ = logging.and_then(|logger| logger.call_method1("warning", (text,)));
         }
     }
-    std::mem::forget((alive, last, inherited, RESTING.take()));
+    let others = alive.iter().filter_map(Weak::upgrade).chain(last);
+    for parents in others.chain(RESTING.take()).chain(inherited) {
+        parents.disown();
+    }
 }
 
 /// What the end of the program has left of `EXIT_TIMEOUT`: a worker of `multiprocessing` ends in
