@@ -144,9 +144,14 @@ impl Pipeline {
         self.worker.rest();
     }
 
-    /// After a fork, in the parent: the worker starts again if it is needed.
-    pub fn resume(self: &Arc<Self>) {
-        self.worker.resume(self);
+    /// After a fork, in the parent: the worker may start again.
+    pub fn resume(&self) {
+        self.worker.resume();
+    }
+
+    /// Starts the worker if something waits for it since before the fork.
+    pub fn catch_up(self: &Arc<Self>) {
+        self.worker.catch_up(self);
     }
 
     /// True when nothing more will be sent.

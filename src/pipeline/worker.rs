@@ -62,8 +62,8 @@ impl Worker {
 
     /// Rings, and starts the thread if there is none.
     pub(super) fn wake(&self, pipeline: &Arc<Pipeline>, urgent: bool) {
-        // In this order: `resume` clears the bell and looks for work. A ring before that makes the
-        // work visible to it, and after it this thread sees that none has been started.
+        // In this order: `catch_up` clears the bell and looks for work. A ring before that makes
+        // the work visible to it, and after it this thread sees that there is no other.
         self.doorbell.ring(urgent);
         if !self.started.load(Ordering::Acquire) {
             self.start(pipeline, &mut self.orders());
@@ -78,10 +78,15 @@ impl Worker {
         self.doorbell.ring(true);
     }
 
-    /// After `rest`, in the parent: the thread starts again if there is something to do.
-    pub(super) fn resume(&self, pipeline: &Arc<Pipeline>) {
-        let mut orders = self.orders();
+    /// After `rest`, in the parent: a thread may start again. Call `catch_up` soon.
+    pub(super) fn resume(&self) {
+        let _orders = self.orders();
         self.forks.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Starts the thread if something waits for it since before a fork.
+    pub(super) fn catch_up(&self, pipeline: &Arc<Pipeline>) {
+        let mut orders = self.orders();
         if self.started.load(Ordering::Acquire) {
             return;
         }
@@ -106,7 +111,10 @@ impl Worker {
         // Both orders in one step: between them the worker could stop, and leave the drain undone.
         let mut orders = self.orders();
         orders.stop |= stop;
-        if orders.stopped || self.is_unattended(&orders) {
+        if pipeline.queue().spans() > 0 {
+            self.start(pipeline, &mut orders);
+        }
+        if orders.stopped || self.is_idle(pipeline, &orders) {
             return pipeline.queue().is_empty();
         }
         orders.drains_wanted += 1;
@@ -123,19 +131,19 @@ impl Worker {
     pub(super) fn stop(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
         let sent = self.drain_and(pipeline, deadline, true);
         let mut orders = self.wait(deadline, |orders| {
-            orders.stopped || self.is_unattended(orders)
+            orders.stopped || self.is_idle(pipeline, orders)
         });
-        if self.is_unattended(&orders) {
+        if self.is_idle(pipeline, &orders) {
             orders.desk = None;
             return sent;
         }
         orders.stopped && sent
     }
 
-    /// True when there is no thread, and none that only waits for the end of a fork.
-    fn is_unattended(&self, orders: &Orders) -> bool {
-        let resting = self.must_rest() && orders.desk.is_some();
-        !self.started.load(Ordering::Acquire) && !resting
+    /// True when there is no thread, nor work that waits for the end of a fork.
+    fn is_idle(&self, pipeline: &Pipeline, orders: &Orders) -> bool {
+        let waiting = self.must_rest() && orders.desk.is_some() && pipeline.queue().spans() > 0;
+        !self.started.load(Ordering::Acquire) && !waiting
     }
 
     /// Lets the thread look whether it is needed any more.

@@ -1,6 +1,6 @@
 //! What happens to pipelines when the process forks or ends, and how notices reach the log.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::ffi;
 use crate::pipeline::{self, Pipeline};
 use crate::{sys, thread};
 
@@ -33,9 +34,11 @@ pub(crate) fn install(py: Python<'_>, new: Arc<Pipeline>, timeout: Duration) -> 
     Ok(())
 }
 
-/// The pipelines that may still have something to send.
+/// The pipelines that may still have something to send. Their workers are there to do it, even
+/// between a hook that another one has set before a fork, and the fork.
 pub(crate) fn alive() -> Vec<Arc<Pipeline>> {
     leave_parent();
+    resume();
     let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
     alive.retain(|pipeline| {
         pipeline
@@ -180,9 +183,11 @@ fn pass_on(py: Python<'_>, pipeline: &Pipeline) {
 /// How long a fork waits for workers to end.
 const REST_TIMEOUT: Duration = Duration::from_millis(50);
 
-thread_local! {
-    /// The pipelines whose workers rest for the fork that this thread is about to make.
-    static RESTING: RefCell<Vec<Arc<Pipeline>>> = const { RefCell::new(Vec::new()) };
+/// The pipelines whose workers rest for a fork, once for each fork under way.
+static RESTING: Mutex<Vec<Arc<Pipeline>>> = Mutex::new(Vec::new());
+
+fn take_resting() -> Vec<Arc<Pipeline>> {
+    std::mem::take(&mut *RESTING.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Ends the workers that are not sending: what a thread has locked, a child finds locked for ever,
@@ -195,15 +200,64 @@ fn before_fork(py: Python<'_>) {
     for pipeline in &alive {
         pipeline.rest();
     }
-    RESTING.with_borrow_mut(|resting| resting.extend(alive));
+    let mut resting = RESTING.lock().unwrap_or_else(PoisonError::into_inner);
+    resting.extend(alive);
+    drop(resting);
     py.detach(|| thread::wait_until_gone(Instant::now() + REST_TIMEOUT));
 }
 
 #[pyfunction]
 #[pyo3(name = "_after_fork_in_parent")]
-fn after_fork_in_parent() {
-    for pipeline in RESTING.take() {
+fn after_fork_in_parent(py: Python<'_>) {
+    resume();
+    let frame = current_frame(py);
+    *FORKER.lock().unwrap_or_else(PoisonError::into_inner) = frame.map(Bound::unbind);
+    // In another thread than the main one Python warns in any case, and the main thread may not
+    // run Python for long.
+    if !(sys::is_main_thread() && ffi::call_soon(py, catch_up_after_fork)) {
+        catch_up();
+    }
+}
+
+/// The frame that called `fork` last.
+static FORKER: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
+
+/// Python 3.13 counts the threads after the hooks, so none is started before `fork` has come back
+/// to its caller: a hook of somebody else may run first.
+fn catch_up_after_fork() {
+    Python::attach(|py| {
+        let forker = FORKER.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let is_forker = |frame: &Bound<'_, PyAny>| forker.as_ref().is_some_and(|f| frame.is(f));
+        let current = current_frame(py).filter(|frame| !is_forker(frame));
+        let mut frames = std::iter::successors(current, |frame| frame.getattr("f_back").ok());
+        if frames.any(|frame| is_forker(&frame)) {
+            *FORKER.lock().unwrap_or_else(PoisonError::into_inner) = forker;
+            if ffi::call_soon(py, catch_up_after_fork) {
+                return;
+            }
+        }
+        catch_up();
+    });
+}
+
+fn current_frame(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    let frame = py
+        .import("sys")
+        .and_then(|sys| sys.call_method0("_getframe"));
+    frame.ok()
+}
+
+/// Lets the workers start again that rest for a fork.
+fn resume() {
+    for pipeline in take_resting() {
         pipeline.resume();
+    }
+}
+
+/// Starts the workers for whom something waits since before a fork.
+fn catch_up() {
+    for pipeline in alive() {
+        pipeline.catch_up();
     }
 }
 
@@ -251,7 +305,7 @@ fn be_reborn(py: Python<'_>) {
         }
     }
     let others = alive.iter().filter_map(Weak::upgrade).chain(last);
-    for parents in others.chain(RESTING.take()).chain(inherited) {
+    for parents in others.chain(take_resting()).chain(inherited) {
         parents.disown();
     }
 }

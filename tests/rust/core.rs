@@ -274,8 +274,10 @@ fn a_worker_rests_until_the_forks_are_over_and_nothing_is_lost_or_sent_twice() {
         .unwrap();
     assert!(!pipeline.flush(Duration::from_millis(20)));
     pipeline.resume();
+    pipeline.catch_up();
     assert_eq!(pipeline.worker_state(), "not_started");
     pipeline.resume();
+    pipeline.catch_up();
     assert_eq!(pipeline.worker_state(), "running");
     let names: Vec<_> = recording.spans().into_iter().map(|s| s.name).collect();
     assert_eq!(names, ["first", "second"]);
@@ -292,6 +294,7 @@ fn a_shutdown_while_the_worker_rests_ends_after_the_fork() {
         let shutdown = scope.spawn(|| pipeline.shutdown(TIMEOUT));
         thread::sleep(Duration::from_millis(5));
         pipeline.resume();
+        pipeline.catch_up();
         shutdown.join().unwrap()
     });
     assert!(sent);
@@ -317,6 +320,7 @@ fn threads_that_finish_spans_beside_many_forks_lose_none() {
             pipeline.rest();
             thread::yield_now();
             pipeline.resume();
+            pipeline.catch_up();
         }
     });
     assert_eq!(recording.spans().len(), 2 * spans);
