@@ -56,6 +56,8 @@ pub enum Reason {
     LateUndecided,
     /// An exporter failed.
     ExportFailed,
+    /// A collector did not take them.
+    Rejected,
     /// Their pipeline had ended.
     Shutdown,
     /// Too many spans were open, so they got no record.
@@ -68,11 +70,12 @@ pub struct Dropped([Counter; Reason::ALL.len()]);
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::Unsampled,
         Self::LateUndecided,
         Self::ExportFailed,
+        Self::Rejected,
         Self::Shutdown,
         Self::LiveLimit,
     ];
@@ -84,6 +87,7 @@ impl Reason {
             Self::Unsampled => "unsampled",
             Self::LateUndecided => "late_undecided",
             Self::ExportFailed => "export_failed",
+            Self::Rejected => "rejected",
             Self::Shutdown => "shutdown",
             Self::LiveLimit => "live_limit",
         }

@@ -41,6 +41,8 @@ pub mod view;
 mod wire;
 
 pub use context::{SpanContext, SpanKind, Status, StatusCode};
+pub use export::endpoint::{Endpoint, Refused, redacted};
+pub use export::http::HttpConfig;
 pub use export::memory::Memory;
 pub use limits::SpanLimits;
 pub use pipeline::{Config, Exporter, Pipeline, QueueConfig};

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::sys;
 
-/// What the kernel calls our threads; it keeps 15 bytes.
-const NAME: &str = "nanospan-worker";
+/// How the names of all our threads begin. The kernel keeps 15 bytes.
+const NAMES: &[u8] = b"nanospan-";
 
 /// The threads that were started and not yet seen gone, by the kernel's numbers. No lock: a forked
 /// child could not take it. A thread that finds no room is not waited for.
@@ -22,12 +22,9 @@ const STARTING: i32 = -1;
 
 /// Starts a thread that takes no signals.
 pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let place = STARTED.iter().find(|place| {
-        leave_if_gone(place);
-        let take = place.compare_exchange(FREE, STARTING, Ordering::AcqRel, Ordering::Relaxed);
-        take.is_ok()
-    });
-    let thread = std::thread::Builder::new().name(NAME.to_owned());
+    // Taken here, so that a fork which comes at once knows of it.
+    let place = take_place();
+    let thread = std::thread::Builder::new().name("nanospan-worker".to_owned());
     let started = thread.spawn(move || {
         if let Some(place) = place {
             place.store(sys::thread_id(), Ordering::Release);
@@ -39,6 +36,21 @@ pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         place.store(FREE, Ordering::Release);
     }
     started.map(drop)
+}
+
+/// Says that the current thread is one of ours, where another library started it for us.
+pub(crate) fn enter() {
+    if let Some(place) = take_place() {
+        place.store(sys::thread_id(), Ordering::Release);
+    }
+}
+
+fn take_place() -> Option<&'static AtomicI32> {
+    STARTED.iter().find(|place| {
+        leave_if_gone(place);
+        let take = place.compare_exchange(FREE, STARTING, Ordering::AcqRel, Ordering::Relaxed);
+        take.is_ok()
+    })
 }
 
 /// Waits until all threads that were told to end are gone for the kernel too. False after the
@@ -78,7 +90,7 @@ fn leave_if_gone(place: &AtomicI32) -> bool {
 /// The kernel gives numbers anew, so the name must be ours too.
 fn is_alive(number: i32) -> bool {
     std::fs::read(format!("/proc/self/task/{number}/comm"))
-        .is_ok_and(|name| name.trim_ascii_end() == NAME.as_bytes())
+        .is_ok_and(|name| name.starts_with(NAMES))
 }
 
 #[cfg(test)]

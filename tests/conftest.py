@@ -2,12 +2,17 @@
 
 import contextvars
 import functools
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import nanospan
+
+# Tests that `configure` reads the environment set the variables themselves.
+for _variable in [name for name in os.environ if name.startswith("OTEL_")]:
+    del os.environ[_variable]
 
 # `make test` runs dev, `make check` ci, `make deep` night. No deadlines: how long an example takes
 # says more about the machine than about the code. ci repeats itself, so that a red run can be

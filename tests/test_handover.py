@@ -267,3 +267,10 @@ def test_beyond_the_cap_of_live_spans_a_span_gets_no_record_and_is_counted():
         assert tracing.start_span("after").is_recording()
         assert recorded.names() == ["x"] * 10
         assert nanospan.stats()["dropped"]["live_limit"] == 5
+
+
+def test_a_batch_that_the_queue_could_not_hold_is_sent_when_the_queue_is_full():
+    with new_recording(queue=QueueConfig(max_entries=2, max_coalescing_delay=3600)):
+        for _ in range(2):
+            tracing.start_span("x").finish()
+        _wait_until(lambda: nanospan.stats()["sent"] == 2)

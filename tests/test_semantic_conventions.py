@@ -495,7 +495,22 @@ def test_what_is_the_same_for_all_invocations_of_a_function_is_on_the_resource()
         **module.RESOURCE,
         **{f"telemetry.sdk.{key}": value for key, value in sdk.items()},
     }
-    assert [span.resource for span in memory.spans()] == [expected_resource] * 3
+    for span in memory.spans():
+        assert span.resource == {**span.resource, **expected_resource}
+    assert len(memory.spans()) == 3
+
+
+def test_every_detected_name_is_published_with_its_value() -> None:
+    memory = nanospan.MemoryExporter()
+    nanospan.configure(exporter=memory)
+    nanospan.tracing.start_span("x").finish()
+    (span,) = memory.spans()
+    assert "host.arch" in span.resource
+    for name, value in span.resource.items():
+        values = values_of(name)
+        assert values is not None, name
+        # An SDK that is not OpenTelemetry's own has a name of its own.
+        assert not values or value in values or name == "telemetry.sdk.name", (name, value)
 
 
 @cache

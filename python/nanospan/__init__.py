@@ -13,9 +13,10 @@ except ImportError as error:
 
     import nanospan._noop
 
-    sys.modules["nanospan._core"] = nanospan._noop
+    sys.modules["nanospan._core"] = sys.modules["nanospan._configure"] = nanospan._noop
     logging.getLogger("nanospan").warning("tracing is off, the extension does not load: %s", error)
 
+from nanospan._configure import configure
 from nanospan._core import (
     ROOT,
     AlwaysOff,
@@ -23,6 +24,7 @@ from nanospan._core import (
     ConsoleExporter,
     FileExporter,
     MemoryExporter,
+    OtlpExporter,
     ParentBased,
     QueueConfig,
     ReleasedSpanError,
@@ -32,7 +34,6 @@ from nanospan._core import (
     SpanLimits,
     TraceIdRatio,
     Tracer,
-    configure,
     flush,
     shutdown,
     stats,
@@ -52,6 +53,7 @@ __all__ = [
     "InstrumentationScope",
     "Link",
     "MemoryExporter",
+    "OtlpExporter",
     "ParentBased",
     "QueueConfig",
     "ReleasedSpanError",

@@ -450,6 +450,28 @@ class QueueConfig:
     ) -> QueueConfig: ...
 
 @final
+class OtlpExporter:
+    """Sends each export to a collector: OTLP in protobuf over HTTP.
+
+    `endpoint` is an `http://` or `https://` URL; one without a path gets `/v1/traces`, any other
+    path is used as it is; None is `http://localhost:4318`. `headers` are sent with every request.
+    One request may take `timeout` seconds. `compression` is "gzip" or "none"; None compresses for
+    all hosts but this machine. Certificates are checked against the system's roots, or those of
+    `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+
+    What a collector cannot take now is tried again for a minute, then dropped and counted. Raises
+    `TypeError` or `ValueError` naming the argument.
+    """
+    def __new__(
+        cls,
+        endpoint: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        compression: Literal["gzip", "none"] | None = None,
+    ) -> OtlpExporter: ...
+
+@final
 class FileExporter:
     """Appends each export to a file as a line of OTLP/JSON.
 
@@ -476,7 +498,7 @@ class MemoryExporter:
     def clear(self) -> None:
         """Forgets the spans exported so far."""
 
-_Exporter: TypeAlias = FileExporter | ConsoleExporter | MemoryExporter
+_Exporter: TypeAlias = OtlpExporter | FileExporter | ConsoleExporter | MemoryExporter
 
 class _Stats(TypedDict):
     started: int  # spans started, whatever was decided of them
@@ -499,31 +521,6 @@ class _Stats(TypedDict):
     worker: Literal["not_started", "running", "stopped"]
     last_error: str | None
 
-def configure(
-    *,
-    service_name: str | None = None,
-    resource: _Attributes | None = None,
-    exporter: _Exporter | Sequence[_Exporter] | None = None,
-    sampling_rate: float | None = None,
-    sampler: _Sampler | None = None,
-    limits: SpanLimits | None = None,
-    queue: QueueConfig | None = None,
-    late_sampling: bool = False,
-) -> None:
-    """Builds the pipeline that all tracers use from now on, those taken before included.
-
-    `service_name` becomes the resource attribute `service.name`, beside the attributes of
-    `resource`. `exporter` is one of `FileExporter(path)`, `ConsoleExporter()` and
-    `MemoryExporter()`, or a sequence of them. `sampling_rate` is a number from 0 to 1: 0.1 samples
-    1 of every 10 requests; or a `sampler` is asked for every span; with neither every request is
-    sampled. With `late_sampling` also what the sampler drops is recorded until its local trace
-    ends, so that `set_should_sample` can bring it back.
-
-    A second call builds a new pipeline and ends the old one, which sends what it has within two
-    seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
-    naming the argument, and `OSError` for a file that cannot be written; then nothing has changed.
-    """
-
 @final
 class ManualClock:
     """A clock that only moves by hand."""
@@ -543,6 +540,7 @@ def _configure(
     *,
     service_name: str | None = None,
     resource: _Attributes | None = None,
+    detected: _Attributes | None = None,
     exporter: _Exporter | Sequence[_Exporter] | None = None,
     sampling_rate: float | None = None,
     sampler: _Sampler | None = None,

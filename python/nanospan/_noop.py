@@ -53,6 +53,10 @@ class QueueConfig(_Anything):
     """Bounds nothing here."""
 
 
+class OtlpExporter(_Anything):
+    """Sends nothing here."""
+
+
 class ConsoleExporter(_Anything):
     """Draws nothing here."""
 
@@ -237,7 +241,7 @@ def stats() -> dict[str, Any]:
         *("ignored_writes", "dropped_values", "left_blocks"),
         *("open_spans", "queued_spans", "queued_bytes", "queue_high_water"),
     )
-    reasons = "queue_full unsampled late_undecided export_failed shutdown live_limit"
+    reasons = "queue_full unsampled late_undecided export_failed rejected shutdown live_limit"
     return {
         **dict.fromkeys(counts, 0),
         "dropped": dict.fromkeys(reasons.split(), 0),

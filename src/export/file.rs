@@ -4,7 +4,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::WayOut;
+use bytes::Bytes;
+
+use super::patience::Patience;
+use super::{Failure, Reply, WayOut};
 
 /// Appends lines to a file.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ impl FileOut {
 }
 
 impl WayOut for FileOut {
-    fn send(&mut self, line: &[u8]) -> io::Result<()> {
+    fn send(&mut self, line: &Bytes, _: &Patience) -> Result<Reply, Failure> {
         // One write for a line, so that processes which share the file do not mix theirs.
         let mut bytes = Vec::with_capacity(line.len() + 2);
         if self.torn {
@@ -34,7 +37,7 @@ impl WayOut for FileOut {
         self.torn = true;
         self.file.write_all(&bytes)?;
         self.torn = false;
-        Ok(())
+        Ok(Reply::default())
     }
 }
 
@@ -45,11 +48,13 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error_and_the_next_line_begins_a_new_one() {
         let mut out = FileOut::open(Path::new("/dev/full")).unwrap();
-        assert!(out.send(b"lost").is_err());
+        let send =
+            |out: &mut FileOut, line| out.send(&Bytes::from_static(line), &Patience::default());
+        assert!(send(&mut out, b"lost").is_err());
         let path = std::env::temp_dir().join(format!("nanospan-{}.jsonl", std::process::id()));
         out.file = FileOut::open(&path).unwrap().file;
-        out.send(b"{}").unwrap();
-        out.send(b"[]").unwrap();
+        send(&mut out, b"{}").unwrap();
+        send(&mut out, b"[]").unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(text, "\n{}\n[]\n");

@@ -1,9 +1,11 @@
 //! Batches kept in memory, for tests.
 
-use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::WayOut;
+use bytes::Bytes;
+
+use super::patience::Patience;
+use super::{Failure, Reply, WayOut};
 use crate::sys;
 
 /// The batches so far. Clones share them; a forked child begins with none.
@@ -56,11 +58,11 @@ impl Memory {
 }
 
 impl WayOut for Memory {
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn send(&mut self, bytes: &Bytes, _: &Patience) -> Result<Reply, Failure> {
         self.list()
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(bytes.to_vec());
-        Ok(())
+        Ok(Reply::default())
     }
 }

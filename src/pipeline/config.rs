@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message as _;
 
 use crate::clock::Clock;
 use crate::export::WayOut;
+use crate::export::compress::gzip;
 use crate::export::console::ConsoleOut;
 use crate::export::file::FileOut;
+use crate::export::http::{HttpConfig, HttpOut};
 use crate::export::memory::Memory;
 use crate::id::Script;
 use crate::limits::SpanLimits;
@@ -80,6 +83,8 @@ impl Default for QueueConfig {
 /// A way out, before it is opened.
 #[derive(Clone, Debug)]
 pub enum Exporter {
+    /// OTLP in protobuf over HTTP.
+    Http(HttpConfig),
     /// OTLP/JSON, a line for each export, at the end of a file.
     File(PathBuf),
     /// A drawing of each trace on the standard error stream.
@@ -91,7 +96,7 @@ pub enum Exporter {
 /// A way out and the function that makes its bytes from a request.
 pub(super) struct Out {
     pub(super) name: String,
-    pub(super) bytes: fn(Vec<u8>) -> Vec<u8>,
+    pub(super) bytes: fn(Bytes) -> Bytes,
     pub(super) way: Box<dyn WayOut>,
 }
 
@@ -107,9 +112,14 @@ pub struct OpenError {
 impl Exporter {
     pub(super) fn open(&self) -> Result<Out, OpenError> {
         Ok(match self {
+            Self::Http(config) => Out {
+                name: format!("OTLP {}", config.endpoint),
+                bytes: if config.gzip { gzip } else { |request| request },
+                way: Box::new(HttpOut::new(config.clone())),
+            },
             Self::File(path) => Out {
                 name: format!("file {}", path.display()),
-                bytes: |request| json::write(&decode(&request)).into_bytes(),
+                bytes: |request| json::write(&decode(&request)).into(),
                 way: Box::new(FileOut::open(path).map_err(|error| OpenError {
                     path: path.clone(),
                     error,
@@ -117,9 +127,7 @@ impl Exporter {
             },
             Self::Console => Out {
                 name: "console".to_owned(),
-                bytes: |request| {
-                    view::draw(&[decode(&request)], &view::Options::default()).into_bytes()
-                },
+                bytes: |request| view::draw(&[decode(&request)], &view::Options::default()).into(),
                 way: Box::new(ConsoleOut),
             },
             Self::Memory(memory) => Out {

@@ -3,6 +3,7 @@
 
 mod config;
 mod open;
+mod sender;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +24,14 @@ use crate::sampler::{Ratio, Sampler};
 use crate::store::Store;
 use crate::sys;
 use open::OpenTraces;
-use worker::Worker;
+use worker::{Drain, Worker};
 
 /// One configuration at work.
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Arc<Settings>,
+    /// The `Resource` message of this process.
+    resource: Vec<u8>,
     epoch: u32,
     ids: Ids,
     store: Store,
@@ -40,6 +43,10 @@ pub struct Pipeline {
     retired: AtomicBool,
     closed: AtomicBool,
 }
+
+/// A flush that was ordered.
+#[derive(Clone, Copy, Debug)]
+pub struct Flush(Drain);
 
 /// The pipeline that new spans go to.
 static CURRENT: RwLock<Option<Arc<Pipeline>>> = RwLock::new(None);
@@ -68,6 +75,7 @@ impl Pipeline {
             .map(Exporter::open)
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Arc::new(Self {
+            resource: settings.resource.message(),
             epoch: sys::epoch(),
             ids: ids.map_or_else(Ids::random, Ids::scripted),
             store: Store::new(settings.queue.max_live_spans),
@@ -82,7 +90,8 @@ impl Pipeline {
         }))
     }
 
-    /// The same pipeline for a forked child: new pool, queue, ids and worker, nothing shared.
+    /// The same pipeline for a forked child: new pool, queue, ids and worker, nothing shared;
+    /// what the resource says of the process is said of the child.
     pub fn reborn(&self) -> Result<Arc<Self>, OpenError> {
         Self::new(Config {
             settings: Arc::clone(&self.settings),
@@ -94,13 +103,24 @@ impl Pipeline {
     /// within `timeout`.
     pub fn flush(self: &Arc<Self>, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
+        self.worker.wait_for(self.order_flush().0, deadline)
+    }
+
+    /// Hands over what has finished and lets it be sent. [`Self::flushed`] says what became of it.
+    pub fn order_flush(self: &Arc<Self>) -> Flush {
         self.hand_over_open_traces();
-        self.worker.drain(self, deadline)
+        Flush(self.worker.order(self, false))
+    }
+
+    /// True if all that was flushed was taken, None as long as that is open.
+    pub fn flushed(&self, flush: Flush) -> Option<bool> {
+        self.worker.outcome(flush.0)
     }
 
     /// Waits until what was handed over before was sent. Open traces keep what they have.
     pub fn drain(self: &Arc<Self>, timeout: Duration) -> bool {
-        self.worker.drain(self, Instant::now() + timeout)
+        let drain = self.worker.order(self, false);
+        self.worker.wait_for(drain, Instant::now() + timeout)
     }
 
     /// Ends the pipeline: what has finished is sent, what is still open is abandoned, the worker
@@ -114,7 +134,7 @@ impl Pipeline {
         // them. Now every span has given its record back, and so every finished one is in a chunk.
         self.hand_over_open_traces();
         let sent = self.worker.stop(self, deadline);
-        // After the deadline the worker may still hold a batch; what is in the ring is lost.
+        // What is in the ring after the deadline is lost.
         self.drop_queued();
         sent
     }
@@ -159,16 +179,6 @@ impl Pipeline {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// In a forked child: lets go of what the parent goes on with. Nothing of it is used, and its
-    /// ways out are not closed: a connection's other holder would notice.
-    pub fn disown(self: Arc<Self>) {
-        // Who was at work in it when the process forked, holds it, and so keeps its memory from
-        // being freed here. The ways out have no such holder while the worker rests.
-        if !self.worker.forget_ways_out() {
-            std::mem::forget(self);
-        }
-    }
-
     /// True in a child process that inherited the pipeline by `fork`: its threads are gone, and
     /// its locks may be held for ever.
     pub fn is_inherited(&self) -> bool {
@@ -192,7 +202,7 @@ impl Pipeline {
 
     /// The attributes that all its spans share, as a `Resource` message.
     pub fn resource(&self) -> &[u8] {
-        self.settings.resource.as_bytes()
+        &self.resource
     }
 
     /// What it counts.
@@ -234,8 +244,10 @@ impl Pipeline {
         self.settings.late_sampling
     }
 
+    /// Never more than may wait: such a batch would never be full.
     pub(crate) fn max_batch_size(&self) -> usize {
-        self.settings.queue.max_batch_size
+        let queue = &self.settings.queue;
+        queue.max_batch_size.min(queue.max_entries)
     }
 
     pub(crate) fn max_coalescing_delay(&self) -> Duration {

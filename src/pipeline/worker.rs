@@ -1,16 +1,18 @@
 //! The thread that sends. It never attaches to the interpreter, and nothing it touches holds a
 //! Python object.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Pipeline;
 use super::config::Out;
+use super::sender::{AtRest, Sender};
 use crate::chunk::Chunk;
-use crate::counter::Reason;
 use crate::export::doorbell::Doorbell;
+use crate::export::patience::Patience;
 use crate::thread;
 
 /// The worker as its pipeline holds it.
@@ -22,6 +24,7 @@ pub(super) struct Worker {
     forks: AtomicUsize,
     orders: Mutex<Orders>,
     done: Condvar,
+    patience: Patience,
 }
 
 /// What the application asked for, and how far the worker is.
@@ -41,8 +44,10 @@ impl Worker {
     pub(super) fn new(outs: Vec<Out>) -> Self {
         let orders = Orders {
             desk: Some(Desk {
-                outs,
+                sender: AtRest::new(outs),
                 batch: Batch::default(),
+                drains: VecDeque::new(),
+                seen: 0,
             }),
             drains_wanted: 0,
             drains_done: 0,
@@ -57,6 +62,7 @@ impl Worker {
             forks: AtomicUsize::new(0),
             orders: Mutex::new(orders),
             done: Condvar::new(),
+            patience: Patience::default(),
         }
     }
 
@@ -98,38 +104,47 @@ impl Worker {
     }
 
     /// True while somebody forks: the thread must end before the next thing that takes time.
-    fn must_rest(&self) -> bool {
+    pub(super) fn must_rest(&self) -> bool {
         self.forks.load(Ordering::Relaxed) > 0
     }
 
-    /// Waits until everything queued before was sent. True if all of it was taken in time.
-    pub(super) fn drain(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
-        self.drain_and(pipeline, deadline, false)
-    }
-
-    fn drain_and(&self, pipeline: &Arc<Pipeline>, deadline: Instant, stop: bool) -> bool {
-        // Both orders in one step: between them the worker could stop, and leave the drain undone.
+    /// Orders that everything queued before be sent, and the thread to end then if it shall `stop`.
+    pub(super) fn order(&self, pipeline: &Arc<Pipeline>, stop: bool) -> Drain {
+        // Both in one step: between them the worker could stop, and leave the drain undone.
         let mut orders = self.orders();
         orders.stop |= stop;
         if pipeline.queue().spans() > 0 {
             self.start(pipeline, &mut orders);
         }
         if orders.stopped || self.is_idle(pipeline, &orders) {
-            return pipeline.queue().is_empty();
+            return Drain::Over(pipeline.queue().is_empty());
         }
         orders.drains_wanted += 1;
         let ticket = orders.drains_wanted;
         drop(orders);
         self.doorbell.ring(true);
-        let orders = self.wait(deadline, |orders| {
-            orders.drains_done >= ticket || orders.stopped
-        });
-        orders.drains_done >= ticket && orders.drain_failed < ticket
+        Drain::Ordered(ticket)
+    }
+
+    /// Whether everything of an order was taken; None while that is open.
+    pub(super) fn outcome(&self, drain: Drain) -> Option<bool> {
+        self.orders().outcome(drain)
+    }
+
+    /// Waits for an order. True if everything was taken in time.
+    pub(super) fn wait_for(&self, drain: Drain, deadline: Instant) -> bool {
+        let orders = self.wait(deadline, |orders| orders.outcome(drain).is_some());
+        orders.outcome(drain) == Some(true)
     }
 
     /// Sends what is queued and ends the thread. True if all was taken in time.
     pub(super) fn stop(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
-        let sent = self.drain_and(pipeline, deadline, true);
+        let drain = self.order(pipeline, true);
+        // A little earlier, so that what is given up then is counted when the caller goes on.
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        self.patience.end_by(now + left.mul_f64(0.95));
+        let sent = self.wait_for(drain, deadline);
         let mut orders = self.wait(deadline, |orders| {
             orders.stopped || self.is_idle(pipeline, orders)
         });
@@ -167,20 +182,25 @@ impl Worker {
         }
     }
 
-    pub(super) fn last_error(&self) -> Option<String> {
-        self.orders().last_error.clone()
+    /// How long a way out may still take.
+    pub(super) fn patience(&self) -> &Patience {
+        &self.patience
     }
 
-    /// Keeps the ways out from ever being closed here. False when somebody had locked them when the
-    /// process forked, and will not unlock them.
-    pub(super) fn forget_ways_out(&self) -> bool {
-        let orders = match self.orders.try_lock() {
-            Ok(orders) => Some(orders),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        let taken = orders.map(|mut orders| std::mem::forget(orders.desk.take()));
-        taken.is_some()
+    /// Something was lost: every drain that is waited for has failed.
+    pub(super) fn drains_failed(&self) {
+        let mut orders = self.orders();
+        if orders.drains_done < orders.drains_wanted {
+            orders.drain_failed = orders.drains_wanted;
+        }
+    }
+
+    pub(super) fn set_last_error(&self, text: String) {
+        self.orders().last_error = Some(text);
+    }
+
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.orders().last_error.clone()
     }
 
     fn start(&self, pipeline: &Arc<Pipeline>, orders: &mut Orders) {
@@ -190,10 +210,7 @@ impl Worker {
         let Some(desk) = orders.desk.take() else {
             return;
         };
-        let run = Run {
-            pipeline: Arc::clone(pipeline),
-            desk,
-        };
+        let run = Run::new(Arc::clone(pipeline), desk);
         match thread::spawn(move || run.run()) {
             Ok(()) => self.started.store(true, Ordering::Release),
             Err(error) => {
@@ -236,16 +253,57 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// The thread.
-struct Run {
-    pipeline: Arc<Pipeline>,
-    desk: Desk,
+/// An order to send everything.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Drain {
+    /// There is no worker to order: true if there was nothing to send.
+    Over(bool),
+    /// The number of the order.
+    Ordered(u64),
 }
 
-/// What the thread works with, and leaves to the next one when it ends for a fork.
+impl Orders {
+    fn outcome(&self, drain: Drain) -> Option<bool> {
+        match drain {
+            Drain::Over(sent) => Some(sent),
+            Drain::Ordered(ticket) if self.drains_done >= ticket => {
+                Some(self.drain_failed < ticket)
+            }
+            Drain::Ordered(_) => self.stopped.then_some(false),
+        }
+    }
+}
+
+/// What the thread works with, while there is none: what one that ended for a fork left to the
+/// next.
 struct Desk {
-    outs: Vec<Out>,
+    sender: AtRest,
     batch: Batch,
+    drains: VecDeque<Waiting>,
+    seen: u64,
+}
+
+/// What the thread itself works with.
+struct Run {
+    pipeline: Arc<Pipeline>,
+    sender: Sender,
+    batch: Batch,
+    drains: VecDeque<Waiting>,
+    /// The last order to drain that was seen.
+    seen: u64,
+}
+
+/// An order to drain, and how many batches were taken when it was seen.
+struct Waiting {
+    ticket: u64,
+    batches: u64,
+}
+
+/// Chunks taken from the queue and not sent yet.
+#[derive(Default)]
+struct Batch {
+    chunks: Vec<Chunk>,
+    spans: usize,
 }
 
 /// What comes after a turn.
@@ -257,14 +315,17 @@ enum Next {
     End,
 }
 
-/// Chunks taken from the queue and not sent yet.
-#[derive(Default)]
-struct Batch {
-    chunks: Vec<Chunk>,
-    spans: usize,
-}
-
 impl Run {
+    fn new(pipeline: Arc<Pipeline>, desk: Desk) -> Self {
+        Self {
+            sender: desk.sender.wake(Arc::clone(&pipeline)),
+            batch: desk.batch,
+            drains: desk.drains,
+            seen: desk.seen,
+            pipeline,
+        }
+    }
+
     fn run(mut self) {
         let pipeline = Arc::clone(&self.pipeline);
         let worker = &pipeline.worker;
@@ -275,7 +336,7 @@ impl Run {
                 Ok(Next::Rest) => {
                     let mut orders = worker.orders();
                     if worker.must_rest() {
-                        orders.desk = Some(self.desk);
+                        orders.desk = Some(self.rest());
                         worker.started.store(false, Ordering::Release);
                         return;
                     }
@@ -284,6 +345,7 @@ impl Run {
             }
         };
         pipeline.closed.store(true, Ordering::Relaxed);
+        self.sender.give_up();
         let mut orders = worker.orders();
         if ended.is_err() {
             orders.last_error = Some("the worker stopped by a defect of nanospan".to_owned());
@@ -299,6 +361,15 @@ impl Run {
         worker.done.notify_all();
         drop(orders);
         pipeline.drop_queued();
+    }
+
+    fn rest(self) -> Desk {
+        Desk {
+            sender: self.sender.rest(),
+            batch: self.batch,
+            drains: self.drains,
+            seen: self.seen,
+        }
     }
 
     /// Takes turns until the thread must end; says why.
@@ -319,122 +390,94 @@ impl Run {
         if worker.must_rest() {
             return Next::Rest;
         }
-        let (ticket, draining, stop) = {
+        let (ticket, stop) = {
             let orders = worker.orders();
-            let ticket = orders.drains_wanted;
-            (ticket, ticket > orders.drains_done, orders.stop)
+            (orders.drains_wanted, orders.stop)
         };
-        if draining || stop {
-            let (sent, all) = self.send_all();
-            let mut orders = worker.orders();
-            if !sent {
-                orders.drain_failed = ticket;
-            }
-            if !all {
-                return Next::Rest;
-            }
-            orders.drains_done = ticket;
-            worker.done.notify_all();
-            return if stop { Next::End } else { Next::Turn };
+        if ticket > self.seen || stop {
+            self.take_all();
+        }
+        if ticket > self.seen {
+            self.seen = ticket;
+            let batches = self.sender.taken();
+            self.drains.push_back(Waiting { ticket, batches });
+            self.sender.hurry();
         }
         let delay = pipeline.settings.queue.max_coalescing_delay;
         let next_open = pipeline.open_traces.hand_over_overdue(delay);
         let next_batch = self.send_due(delay);
-        if pipeline.is_over() {
+        let next_try = self.sender.work();
+        self.drained();
+        let ended = stop && (self.sender.is_done() || worker.patience.is_over());
+        if ended || pipeline.is_over() {
             return Next::End;
         }
-        let next = [next_open, next_batch].into_iter().flatten().min();
-        worker.doorbell.sleep(next);
+        let next = [next_open, next_batch, next_try, worker.patience.end()];
+        worker.doorbell.sleep(next.into_iter().flatten().min());
         Next::Turn
     }
 
-    /// Sends full batches, and the rest once its oldest span has waited for `delay`; says when
-    /// that will be.
+    /// Gives full batches to the ways out, and the rest once its oldest span has waited for
+    /// `delay`; says when that will be.
     fn send_due(&mut self, delay: Duration) -> Option<Instant> {
-        while self.fill() {
-            if self.pipeline.worker.must_rest() {
-                return None;
+        self.sender.work();
+        while self.sender.is_free() {
+            if !self.fill() {
+                let due = self.batch.chunks.iter().map(Chunk::since).min()? + delay;
+                if due > Instant::now() {
+                    return Some(due);
+                }
             }
-            self.send();
+            self.take();
+            self.sender.work();
         }
-        let oldest = self
-            .desk
-            .batch
-            .chunks
-            .iter()
-            .map(super::super::chunk::Chunk::since)
-            .min()?;
-        let due = oldest + delay;
-        if due > Instant::now() {
-            return Some(due);
-        }
-        self.send();
         None
     }
 
-    /// Sends everything queued so far, unless it must rest before. Says whether all that was sent
-    /// was taken, and whether that was everything.
-    fn send_all(&mut self) -> (bool, bool) {
-        let mut sent = true;
+    /// Gives everything queued so far to the ways out.
+    fn take_all(&mut self) {
         loop {
             let more = self.fill();
-            if self.pipeline.worker.must_rest() {
-                return (sent, false);
-            }
-            if !self.desk.batch.chunks.is_empty() {
-                sent &= self.send();
+            if !self.batch.chunks.is_empty() {
+                self.take();
             }
             if !more {
-                return (sent, true);
+                return;
             }
+        }
+    }
+
+    /// Gives as much of the batch to the ways out as one export may hold.
+    fn take(&mut self) {
+        let chunks = self.batch.take(self.pipeline.max_batch_size());
+        self.sender.take(&chunks);
+    }
+
+    /// Tells those who wait for batches that are done with.
+    fn drained(&mut self) {
+        let done = self.sender.done();
+        let mut orders = self.pipeline.worker.orders();
+        while self
+            .drains
+            .front()
+            .is_some_and(|drain| drain.batches <= done)
+        {
+            orders.drains_done = self.drains.pop_front().map_or(0, |drain| drain.ticket);
+            self.pipeline.worker.done.notify_all();
         }
     }
 
     /// Takes chunks until the batch is full: true, or the queue is empty: false.
     fn fill(&mut self) -> bool {
         let max = self.pipeline.max_batch_size();
-        while self.desk.batch.spans < max {
-            let Some(chunk) = self.pipeline.queue.pop(super::super::chunk::Chunk::spans) else {
+        while self.batch.spans < max {
+            let Some(chunk) = self.pipeline.queue.pop(Chunk::spans) else {
                 return false;
             };
-            self.desk.batch.spans += chunk.spans();
-            self.desk.batch.chunks.push(chunk);
+            self.batch.spans += chunk.spans();
+            self.batch.chunks.push(chunk);
         }
         true
-    }
-
-    /// Sends as much of the batch as one export may hold; true if every way out took it.
-    fn send(&mut self) -> bool {
-        let chunks = self.desk.batch.take(self.pipeline.max_batch_size());
-        let request = self.pipeline.request(&chunks);
-        let (spans, bytes) = (total(&chunks, Chunk::spans), total(&chunks, Chunk::bytes));
-        drop(chunks);
-        let mut sent = true;
-        for out in &mut self.desk.outs {
-            // A defect in one drawing must not end the sending of all that follow.
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                out.way.send(&(out.bytes)(request.clone()))
-            }))
-            .unwrap_or_else(|_| Err(std::io::Error::other("a defect of nanospan")));
-            if let Err(error) = result {
-                sent = false;
-                let text = format!("{}: {error}", out.name);
-                self.pipeline
-                    .notices
-                    .leave(&out.name, || format!("spans were not exported: {text}"));
-                self.pipeline.worker.orders().last_error = Some(text);
-            }
-        }
-        self.pipeline.queue.release(spans, bytes);
-        if sent {
-            self.pipeline.counters.sent.add(spans);
-        } else {
-            self.pipeline
-                .counters
-                .dropped
-                .add(Reason::ExportFailed, spans);
-        }
-        sent
     }
 }
 

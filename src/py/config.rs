@@ -1,4 +1,4 @@
-//! `configure` and what it is given; `flush`, `shutdown`, `stats`.
+//! The core of `configure` and what it is given; `flush`, `shutdown`, `stats`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::argument::{self, Given};
 use super::clock::{PyManualClock, PyScriptedIds};
-use super::error::{cannot_open, misuse, wrong_type, wrong_value};
-use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
+use super::error::{cannot_open, misuse, wrong_type};
+use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
 use super::lifecycle;
 use super::sampler;
-use super::value::{Reader, text};
+use super::value::{Change, Reader, text};
 use crate::clock::Clock;
 use crate::counter::Reason;
 use crate::limits::SpanLimits;
@@ -143,56 +143,18 @@ impl PyQueueConfig {
     }
 }
 
-/// Builds the pipeline that all tracers use from now on, those taken before included.
+/// `nanospan.configure`, with everything said and nothing read from the environment.
 ///
-/// `service_name` becomes the resource attribute `service.name`, beside the attributes of
-/// `resource`. `exporter` is one of `FileExporter(path)`, `ConsoleExporter()` and
-/// `MemoryExporter()`, or a sequence of them. `sampling_rate` is a number from 0 to 1: 0.1 samples
-/// 1 of every 10 requests; or a `sampler` is asked for every span; with neither every request is
-/// sampled. With `late_sampling` also what the sampler drops is recorded until its local trace
-/// ends, so that `set_should_sample` can bring it back.
-///
-/// A second call builds a new pipeline and ends the old one, which sends what it has within two
-/// seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
-/// naming the argument, and `OSError` for a file that cannot be written; then nothing has changed.
+/// `detected` are resource attributes that `resource` overrides; given, the process's own are added
+/// to them. Tests choose the clock and the ids.
 #[pyfunction]
-#[pyo3(signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing),
-       text_signature = "(*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=False)")]
+#[pyo3(name = "_configure", signature = (*, service_name=None, resource=None, detected=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing, clock=None, ids=None))]
 #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
 pub(crate) fn configure(
     py: Python<'_>,
     service_name: Option<&Bound<'_, PyAny>>,
     resource: Option<&Bound<'_, PyAny>>,
-    exporter: Option<&Bound<'_, PyAny>>,
-    sampling_rate: Option<&Bound<'_, PyAny>>,
-    sampler: Option<&Bound<'_, PyAny>>,
-    limits: Option<&Bound<'_, PyAny>>,
-    queue: Option<&Bound<'_, PyAny>>,
-    late_sampling: Given<'_>,
-) -> PyResult<()> {
-    configure_for_tests(
-        py,
-        service_name,
-        resource,
-        exporter,
-        sampling_rate,
-        sampler,
-        limits,
-        queue,
-        late_sampling,
-        None,
-        None,
-    )
-}
-
-/// `configure`, with a clock and ids for tests.
-#[pyfunction]
-#[pyo3(name = "_configure", signature = (*, service_name=None, resource=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing, clock=None, ids=None))]
-#[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
-pub(crate) fn configure_for_tests(
-    py: Python<'_>,
-    service_name: Option<&Bound<'_, PyAny>>,
-    resource: Option<&Bound<'_, PyAny>>,
+    detected: Option<&Bound<'_, PyAny>>,
     exporter: Option<&Bound<'_, PyAny>>,
     sampling_rate: Option<&Bound<'_, PyAny>>,
     sampler: Option<&Bound<'_, PyAny>>,
@@ -230,7 +192,7 @@ pub(crate) fn configure_for_tests(
         .map_or(Ok(false), |c| argument::boolean("late_sampling", c))?;
     let settings = Settings {
         exporters: exporters_of(exporter)?,
-        resource: resource_of(service_name, resource)?,
+        resource: resource_of(service_name, resource, detected)?,
         limits,
         queue,
         sampler,
@@ -355,12 +317,14 @@ fn sampler_of(
 
 fn exporters_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Exporter>> {
     const ALLOWED: &str =
-        "a FileExporter, a ConsoleExporter, a MemoryExporter or a sequence of them";
+        "an OtlpExporter, FileExporter, ConsoleExporter, MemoryExporter or a sequence of them";
     let Some(came) = came else {
-        return Err(misuse(format!("exporter must be {ALLOWED}, got none")));
+        return Ok(Vec::new());
     };
     let one = |came: &Bound<'_, PyAny>| {
-        if let Ok(file) = came.cast::<PyFileExporter>() {
+        if let Ok(otlp) = came.cast::<PyOtlpExporter>() {
+            Ok(Exporter::Http(otlp.get().config()))
+        } else if let Ok(file) = came.cast::<PyFileExporter>() {
             // A forked child opens it again, and may have another working directory.
             let path = file.get().path();
             Ok(Exporter::File(
@@ -377,23 +341,28 @@ fn exporters_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Exporter>> {
     if !came.is_instance_of::<PyList>() && !came.is_instance_of::<PyTuple>() {
         return one(came).map(|exporter| vec![exporter]);
     }
-    let exporters = came
-        .try_iter()?
-        .map(|item| one(&item?))
-        .collect::<PyResult<Vec<_>>>()?;
-    if exporters.is_empty() {
-        return Err(wrong_value("exporter", ALLOWED, came));
-    }
-    Ok(exporters)
+    came.try_iter()?.map(|item| one(&item?)).collect()
 }
 
 fn resource_of(
     service_name: Option<&Bound<'_, PyAny>>,
     attributes: Option<&Bound<'_, PyAny>>,
+    detected: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Resource> {
-    let mut resource = Resource::default();
-    for (key, value) in Reader::unlimited().attributes("resource", attributes)? {
+    let mut resource = match detected {
+        None => Resource::default(),
+        Some(_) => Resource::of_each_process(),
+    };
+    let reader = Reader::unlimited();
+    for (key, value) in reader.attributes("detected", detected)? {
         resource.set(&key, value.as_value());
+    }
+    for (key, change) in reader.changes("resource", attributes)? {
+        match change {
+            Change::Set(value) => resource.set(&key, value.as_value()),
+            Change::Unset => resource.unset(&key),
+            Change::Nothing => (),
+        }
     }
     if let Some(came) = service_name {
         let name: &Bound<'_, PyString> = argument::name("service_name", came)?;

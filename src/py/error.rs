@@ -22,14 +22,15 @@ const SHOWN: usize = 100;
 
 /// An argument of a type that is not allowed.
 pub(crate) fn wrong_type(argument: &str, allowed: &str, came: &Bound<'_, PyAny>) -> PyErr {
-    let kind = came
-        .get_type()
-        .name()
-        .map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    let (shown, kind) = (shown(came), kind(came));
     PyTypeError::new_err(format!(
-        "{argument} must be {allowed}, got {} ({kind})",
-        shown(came)
+        "{argument} must be {allowed}, got {shown} ({kind})"
     ))
+}
+
+/// The same for an argument whose value is not to be shown.
+pub(crate) fn wrong_secret(argument: &str, allowed: &str, came: &Bound<'_, PyAny>) -> PyErr {
+    PyTypeError::new_err(format!("{argument} must be {allowed}, got {}", kind(came)))
 }
 
 /// An argument of the right type with a value that is not allowed.
@@ -60,6 +61,11 @@ pub(crate) fn cannot_open(error: OpenError) -> PyErr {
         .unwrap_or_default()
         .to_owned();
     PyOSError::new_err((error.raw_os_error(), text, path))
+}
+
+fn kind(came: &Bound<'_, PyAny>) -> String {
+    let name = came.get_type().name();
+    name.map_or_else(|_| "?".to_owned(), |name| name.to_string())
 }
 
 /// `repr`, cut; an object that cannot say what it is must not hide the message.

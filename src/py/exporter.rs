@@ -3,13 +3,143 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hyper::header::{self, HeaderName, HeaderValue};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyMapping, PyString, PyTuple};
 
+use super::argument::{self, Given};
 use super::data::read;
-use super::error::wrong_type;
+use super::error::{misuse, wrong_secret, wrong_type, wrong_value};
 use super::lifecycle;
-use crate::Memory;
+use super::value::text;
+use crate::{Endpoint, HttpConfig, Memory, redacted};
+
+/// Sends each export to a collector: OTLP in protobuf over HTTP.
+///
+/// `endpoint` is an `http://` or `https://` URL; one without a path gets `/v1/traces`, any other
+/// path is used as it is; None is `http://localhost:4318`. `headers` are sent with every request.
+/// One request may take `timeout` seconds. `compression` is "gzip" or "none"; None compresses for
+/// all hosts but this machine. Certificates are checked against the system's roots, or those of
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+///
+/// What a collector cannot take now is tried again for a minute, then dropped and counted. Raises
+/// `TypeError` or `ValueError` naming the argument.
+#[pyclass(frozen, name = "OtlpExporter", module = "nanospan")]
+pub(crate) struct PyOtlpExporter(HttpConfig);
+
+#[pymethods]
+impl PyOtlpExporter {
+    #[new]
+    #[pyo3(signature = (endpoint=None, *, headers=None, timeout=Given::Missing, compression=None),
+           text_signature = "(endpoint=None, *, headers=None, timeout=10.0, compression=None)")]
+    fn new(
+        endpoint: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        timeout: Given<'_>,
+        compression: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let mut config = match endpoint {
+            Some(came) => HttpConfig::new(endpoint_of(came)?),
+            None => HttpConfig::default(),
+        };
+        if let Some(came) = headers {
+            add_headers(&mut config, came)?;
+        }
+        if let Some(came) = timeout.as_ref() {
+            config.timeout = argument::seconds("timeout", came)?;
+            if config.timeout.is_zero() {
+                return Err(wrong_value("timeout", "more than 0 seconds", came));
+            }
+        }
+        if let Some(came) = compression {
+            const ALLOWED: &str = "\"gzip\", \"none\" or None";
+            let name = came.cast::<PyString>();
+            let name = name.map_err(|_| wrong_type("compression", ALLOWED, came))?;
+            config.gzip = match &*text(name) {
+                "gzip" => true,
+                "none" => false,
+                _ => return Err(wrong_value("compression", ALLOWED, came)),
+            };
+        }
+        Ok(Self(config))
+    }
+
+    fn __repr__(&self) -> String {
+        let HttpConfig {
+            endpoint,
+            headers,
+            timeout,
+            gzip,
+        } = &self.0;
+        // The values are secrets more often than not.
+        let headers: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        let (timeout, compression) = (timeout.as_secs_f64(), if *gzip { "gzip" } else { "none" });
+        format!(
+            "OtlpExporter('{endpoint}', headers={headers:?}, timeout={timeout:?}, \
+             compression={compression:?})"
+        )
+    }
+}
+
+impl PyOtlpExporter {
+    pub(crate) fn config(&self) -> HttpConfig {
+        self.0.clone()
+    }
+}
+
+fn endpoint_of(came: &Bound<'_, PyAny>) -> PyResult<Endpoint> {
+    let url = came
+        .cast::<PyString>()
+        .map_err(|_| wrong_type("endpoint", "a str or None", came))?;
+    let url = text(url);
+    Endpoint::parse(&url).map_err(|allowed| {
+        let shown = redacted(&url);
+        misuse(format!("endpoint must be {allowed}, got {shown:?}"))
+    })
+}
+
+/// Values stay out of every message.
+fn add_headers(config: &mut HttpConfig, came: &Bound<'_, PyAny>) -> PyResult<()> {
+    const ALLOWED: &str = "a mapping of str to str, or None";
+    // These say how the request itself is written.
+    const OURS: [HeaderName; 6] = [
+        header::CONNECTION,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    let mapping = came
+        .cast::<PyMapping>()
+        .map_err(|_| wrong_secret("headers", ALLOWED, came))?;
+    for item in mapping.items()? {
+        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+        let Ok(name) = name.cast::<PyString>() else {
+            return Err(wrong_type("headers", ALLOWED, &name));
+        };
+        let name = text(name);
+        let argument = format!("headers[{name:?}]");
+        let Ok(value) = value.cast::<PyString>() else {
+            return Err(wrong_secret(&argument, "a str", &value));
+        };
+        let parsed: HeaderName = name
+            .parse()
+            .map_err(|_| misuse(format!("headers must have names of HTTP, got {name:?}")))?;
+        if OURS.contains(&parsed) {
+            return Err(misuse(format!(
+                "headers must leave {parsed} to nanospan, got it"
+            )));
+        }
+        let mut value = HeaderValue::from_str(&text(value)).map_err(|_| {
+            let allowed = "visible ASCII characters, spaces and tabs";
+            misuse(format!("{argument} must be {allowed}, got others"))
+        })?;
+        value.set_sensitive(true);
+        config.headers.insert(parsed, value);
+    }
+    Ok(())
+}
 
 /// Appends each export to a file as a line of OTLP/JSON.
 ///

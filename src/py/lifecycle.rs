@@ -75,7 +75,9 @@ pub(crate) fn shutdown(py: Python<'_>, timeout: Duration) -> bool {
     for pipeline in alive() {
         let left = deadline.saturating_duration_since(Instant::now());
         sent &= py.detach(|| pipeline.shutdown(left));
-        pass_on(py, &pipeline);
+        if !is_exiting() || is_heard(py) {
+            pass_on(py, &pipeline);
+        }
     }
     if let Some(current) = current {
         *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
@@ -156,6 +158,19 @@ impl Drop for Below {
 
 /// How long the end of the program waits for threads that are below a frame of ours.
 const BELOW_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// True if the program configured its log. Where it did not, Python prints warnings on the standard
+/// error stream: welcome while a program runs, but not as its last words.
+fn is_heard(py: Python<'_>) -> bool {
+    let heard = || {
+        let modules = py.import("sys")?.getattr("modules")?;
+        // Not imported here: a program that ends has no use for it.
+        let logging = modules.get_item("logging")?;
+        let logger = logging.call_method1("getLogger", ("nanospan",))?;
+        logger.call_method0("hasHandlers")?.extract::<bool>()
+    };
+    heard().unwrap_or(false)
+}
 
 fn pass_on(py: Python<'_>, pipeline: &Pipeline) {
     let notices = pipeline.notices().take();
@@ -304,10 +319,9 @@ fn be_reborn(py: Python<'_>) {
             let _ = logging.and_then(|logger| logger.call_method1("warning", (text,)));
         }
     }
-    let others = alive.iter().filter_map(Weak::upgrade).chain(last);
-    for parents in others.chain(take_resting()).chain(inherited) {
-        parents.disown();
-    }
+    // Whoever was at work in one of these when the process forked, holds it, and so keeps what he
+    // worked with from being closed here. What rests has no connections.
+    drop((alive, last, inherited, take_resting()));
 }
 
 /// What the end of the program has left of `EXIT_TIMEOUT`: a worker of `multiprocessing` ends in

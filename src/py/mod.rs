@@ -38,9 +38,7 @@ mod _core {
     #[pymodule_export]
     use clock::{PyManualClock, PyScriptedIds};
     #[pymodule_export]
-    use config::{
-        PyQueueConfig, PySpanLimits, configure, configure_for_tests, flush, shutdown, stats,
-    };
+    use config::{PyQueueConfig, PySpanLimits, configure, flush, shutdown, stats};
     #[pymodule_export]
     use context::PySpanContext;
     #[pymodule_export]
@@ -48,7 +46,7 @@ mod _core {
     #[pymodule_export]
     use error::ReleasedSpanError;
     #[pymodule_export]
-    use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter};
+    use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
     #[pymodule_export]
     use sampler::{PyAlwaysOff, PyAlwaysOn, PyParentBased, PyTraceIdRatio};
     #[pymodule_export]

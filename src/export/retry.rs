@@ -1,0 +1,179 @@
+//! When a batch that was not taken is tried again, and for how long.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::Again;
+
+/// The longest pause after the first failure; each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause of all.
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// No pause that the other side asks for is shorter than this.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// A batch is not tried again later than this after its first try. Nor is a longer pause obeyed.
+pub(crate) const TOTAL: Duration = Duration::from_secs(60);
+
+/// How the tries of one way out go.
+#[derive(Debug, Default)]
+pub(crate) struct Retry {
+    /// In a row, whatever the batch.
+    failures: u32,
+    /// When the batch at hand was first tried.
+    since: Option<Instant>,
+    /// Nothing is tried before; none is at once.
+    due: Option<Instant>,
+    /// The other side set that time.
+    asked: bool,
+}
+
+impl Retry {
+    /// When the next try is due, None when it is at once.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// A try begins.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// The batch was taken.
+    pub(crate) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The batch is given up; what is behind it keeps to the same pauses.
+    pub(crate) fn gave_up(&mut self) {
+        self.since = None;
+    }
+
+    /// The try failed. False when the batch has been tried for too long. `random` is from 0 to 1:
+    /// the tries of many processes that fail at once must not come back at once.
+    pub(crate) fn failed(&mut self, again: Again, now: Instant, random: f64) -> bool {
+        let pause = match again {
+            Again::Never => return false,
+            Again::After(asked) => asked.clamp(SHORTEST_PAUSE, TOTAL),
+            Again::Later | Again::Absent => {
+                let doubled = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));
+                doubled.min(LONGEST_PAUSE).mul_f64(0.5 + random / 2.0)
+            }
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.asked = matches!(again, Again::After(_));
+        let due = now + pause;
+        self.due = Some(due);
+        self.since.is_none_or(|since| due <= since + TOTAL)
+    }
+
+    /// Somebody waits: the next try is due at once, unless the other side said when.
+    pub(crate) fn hurry(&mut self) {
+        if !self.asked {
+            self.due = None;
+        }
+    }
+}
+
+/// The pause that a `Retry-After` header asks for: seconds, or a date (RFC 9110, 10.2.3).
+pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a number holds: as long as can be.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    fn pauses(again: Again, random: f64) -> Vec<f64> {
+        let mut now = Instant::now();
+        let mut retry = Retry::default();
+        retry.begin(now);
+        let mut pauses = Vec::new();
+        while retry.failed(again, now, random) {
+            let due = retry.due().unwrap();
+            pauses.push((due - now).as_secs_f64());
+            now = due;
+            retry.begin(now);
+        }
+        pauses
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_bound_and_end_after_a_minute() {
+        assert_eq!(pauses(Again::Later, 1.0), [1., 2., 4., 8., 16., 16.]);
+        assert_eq!(
+            pauses(Again::Absent, 0.0),
+            [0.5, 1., 2., 4., 8., 8., 8., 8., 8., 8.]
+        );
+        assert!(pauses(Again::Never, 1.0).is_empty());
+    }
+
+    #[test]
+    fn the_other_side_says_when_within_bounds() {
+        assert_eq!(pauses(Again::After(seconds(25.)), 0.5), [25., 25.]);
+        assert_eq!(pauses(Again::After(Duration::MAX), 0.5), [60.]);
+        assert!(
+            pauses(Again::After(Duration::ZERO), 0.5)
+                .iter()
+                .all(|p| *p >= 0.1)
+        );
+    }
+
+    #[test]
+    fn who_waits_hurries_the_next_try_unless_the_other_side_said_when() {
+        let now = Instant::now();
+        let mut retry = Retry::default();
+        retry.failed(Again::After(seconds(3.)), now, 0.5);
+        retry.hurry();
+        assert_eq!(retry.due(), Some(now + seconds(3.)));
+        retry.failed(Again::Later, now, 0.5);
+        retry.hurry();
+        assert_eq!(retry.due(), None);
+    }
+
+    #[test]
+    fn a_batch_that_is_given_up_leaves_its_pause_to_the_next_and_a_success_none() {
+        let now = Instant::now();
+        let mut retry = Retry::default();
+        retry.begin(now);
+        assert!(!retry.failed(Again::Later, now + TOTAL, 1.0));
+        retry.gave_up();
+        assert_eq!(retry.due(), Some(now + TOTAL + FIRST_PAUSE));
+        retry.begin(now + TOTAL + FIRST_PAUSE);
+        assert!(retry.failed(Again::Later, now + TOTAL + FIRST_PAUSE, 1.0));
+        retry.succeeded();
+        assert_eq!(retry.due(), None);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_nothing_else() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
+        for (value, pause) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(7)),
+            ("Sun Nov  6 08:49:37 1994", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:20 GMT", Some(0)),
+            ("", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+        ] {
+            assert_eq!(
+                retry_after(value, now),
+                pause.map(Duration::from_secs),
+                "{value}"
+            );
+        }
+    }
+}

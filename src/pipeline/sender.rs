@@ -1,0 +1,278 @@
+//! The ways out, and what each of them has still to take. One that fails and tries again does not
+//! hold up the others.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Pipeline;
+use super::config::Out;
+use crate::chunk::Chunk;
+use crate::counter::Reason;
+use crate::export::retry::Retry;
+use crate::export::{Again, Failure, Reply};
+use crate::otlp::answer;
+
+/// What the worker has taken from the queue, on its way out.
+pub(super) struct Sender {
+    pipeline: Arc<Pipeline>,
+    lanes: Vec<Lane>,
+    /// Batches that some way out is not done with, oldest first.
+    parcels: VecDeque<Parcel>,
+    /// How many batches came before these.
+    done: u64,
+}
+
+/// One way out.
+struct Lane {
+    out: Out,
+    /// The number of the batch that it takes next.
+    next: u64,
+    /// That batch as this way out wants it, kept for the next try.
+    bytes: Option<Bytes>,
+    retry: Retry,
+}
+
+/// A batch, and what became of it so far.
+struct Parcel {
+    request: Bytes,
+    spans: usize,
+    bytes: usize,
+    lost: Option<Reason>,
+    /// The most spans that one way out took and the other side did not.
+    rejected: usize,
+}
+
+/// The same while nobody sends. It does not keep its pipeline alive, which keeps it.
+pub(super) struct AtRest {
+    lanes: Vec<Lane>,
+    parcels: VecDeque<Parcel>,
+    done: u64,
+}
+
+impl AtRest {
+    pub(super) fn new(outs: Vec<Out>) -> Self {
+        let lane = |out| Lane {
+            out,
+            next: 0,
+            bytes: None,
+            retry: Retry::default(),
+        };
+        Self {
+            lanes: outs.into_iter().map(lane).collect(),
+            parcels: VecDeque::new(),
+            done: 0,
+        }
+    }
+
+    pub(super) fn wake(self, pipeline: Arc<Pipeline>) -> Sender {
+        Sender {
+            pipeline,
+            lanes: self.lanes,
+            parcels: self.parcels,
+            done: self.done,
+        }
+    }
+}
+
+impl Sender {
+    /// Stops for a fork, after which somebody else goes on.
+    pub(super) fn rest(mut self) -> AtRest {
+        self.lanes.iter_mut().for_each(|lane| lane.out.way.rest());
+        AtRest {
+            lanes: self.lanes,
+            parcels: self.parcels,
+            done: self.done,
+        }
+    }
+
+    /// Takes a batch. Its spans stay in the queue's account until every way out is done with it.
+    pub(super) fn take(&mut self, chunks: &[Chunk]) {
+        self.parcels.push_back(Parcel {
+            request: self.pipeline.request(chunks).into(),
+            spans: chunks.iter().map(Chunk::spans).sum(),
+            bytes: chunks.iter().map(Chunk::bytes).sum(),
+            lost: None,
+            rejected: 0,
+        });
+    }
+
+    /// How many batches were taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.done + self.parcels.len() as u64
+    }
+
+    /// How many of them every way out is done with.
+    pub(super) fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// True when every way out is done with all of them.
+    pub(super) fn is_done(&self) -> bool {
+        self.parcels.is_empty()
+    }
+
+    /// True when some way out has nothing to do. Until then, what comes is better off in the queue:
+    /// there it grows to full batches.
+    pub(super) fn is_free(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.next == self.taken())
+    }
+
+    /// Sends what is due; says when the next try will be.
+    pub(super) fn work(&mut self) -> Option<Instant> {
+        for index in 0..self.lanes.len() {
+            while self.step(index) {}
+        }
+        let taken = self.taken();
+        let waiting = self.lanes.iter().filter(|lane| lane.next < taken);
+        waiting.filter_map(|lane| lane.retry.due()).min()
+    }
+
+    /// Somebody waits: what failed is tried again at once.
+    pub(super) fn hurry(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.retry.hurry());
+    }
+
+    /// Drops what is left.
+    pub(super) fn give_up(&mut self) {
+        (0..self.lanes.len()).for_each(|index| self.give_up_lane(index));
+        self.settle();
+    }
+
+    fn give_up_lane(&mut self, index: usize) {
+        let lane = &mut self.lanes[index];
+        for parcel in self.parcels.range_mut((lane.next - self.done) as usize..) {
+            let reason = match lane.bytes.take() {
+                Some(_tried) => Reason::ExportFailed,
+                None => Reason::Shutdown,
+            };
+            parcel.lost.get_or_insert(reason);
+            lane.next += 1;
+        }
+    }
+
+    /// Sends one batch on one way out; false when nothing is due there.
+    fn step(&mut self, index: usize) -> bool {
+        let lane = &mut self.lanes[index];
+        let now = Instant::now();
+        if lane.retry.due().is_some_and(|due| due > now) || self.pipeline.worker.must_rest() {
+            return false;
+        }
+        let Some(parcel) = self.parcels.get_mut((lane.next - self.done) as usize) else {
+            return false;
+        };
+        lane.retry.begin(now);
+        match lane.send(&self.pipeline, &parcel.request) {
+            Ok(reply) => {
+                let rejected = lane.rejected(&self.pipeline, &reply, parcel.spans);
+                parcel.rejected = parcel.rejected.max(rejected);
+                lane.retry.succeeded();
+                lane.go_on();
+            }
+            Err(failure) => {
+                let again = lane.retry.failed(failure.again, Instant::now(), random());
+                // The program is about to end: it does not wait for nobody, nor past its end.
+                let hopeless = self.pipeline.worker.patience().end().is_some_and(|end| {
+                    failure.again == Again::Absent || lane.retry.due() > Some(end)
+                });
+                let again = again && !hopeless;
+                lane.tell(&self.pipeline, failure, again);
+                if again {
+                    return false;
+                }
+                parcel.lost = Some(Reason::ExportFailed);
+                lane.retry.gave_up();
+                lane.go_on();
+                if hopeless {
+                    self.give_up_lane(index);
+                }
+            }
+        }
+        self.settle();
+        true
+    }
+
+    /// Takes out of the account what every way out is done with.
+    fn settle(&mut self) {
+        let (pipeline, done) = (&self.pipeline, &mut self.done);
+        while self.lanes.iter().all(|lane| lane.next > *done) {
+            let Some(parcel) = self.parcels.pop_front() else {
+                return;
+            };
+            let Parcel { spans, bytes, .. } = parcel;
+            *done += 1;
+            pipeline.queue.release(spans, bytes);
+            let dropped = &pipeline.counters.dropped;
+            if let Some(reason) = parcel.lost {
+                dropped.add(reason, spans);
+            } else {
+                pipeline.counters.sent.add(spans - parcel.rejected);
+                dropped.add(Reason::Rejected, parcel.rejected);
+            }
+            if parcel.lost.is_some() || parcel.rejected > 0 {
+                pipeline.worker.drains_failed();
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn send(&mut self, pipeline: &Pipeline, request: &Bytes) -> Result<Reply, Failure> {
+        let (out, patience) = (&mut self.out, pipeline.worker.patience());
+        // A defect in one drawing must not end the sending of all that follow.
+        catch_unwind(AssertUnwindSafe(|| {
+            let bytes = self
+                .bytes
+                .get_or_insert_with(|| (out.bytes)(request.clone()));
+            out.way.send(bytes, patience)
+        }))
+        .unwrap_or_else(|_| Err(Failure::new("a defect of nanospan", Again::Never)))
+    }
+
+    fn go_on(&mut self) {
+        self.next += 1;
+        self.bytes = None;
+    }
+
+    /// How many spans of a batch that was taken the other side refused.
+    fn rejected(&self, pipeline: &Pipeline, reply: &Reply, spans: usize) -> usize {
+        let Some(said) = answer::partial_success(&reply.content_type, &reply.body) else {
+            return 0;
+        };
+        let (name, message) = (&self.out.name, answer::line(&said.error_message));
+        let rejected = usize::try_from(said.rejected_spans).map_or(0, |said| said.min(spans));
+        if rejected == 0 {
+            let text = || format!("{name} took the spans and says: {message}");
+            pipeline.notices.leave(&format!("{name} says"), text);
+        } else {
+            let text = format!("{name} rejected {rejected} of {spans} spans: {message}");
+            pipeline
+                .notices
+                .leave(&format!("{name} rejected"), || text.clone());
+            pipeline.worker.set_last_error(text);
+        }
+        rejected
+    }
+
+    fn tell(&self, pipeline: &Pipeline, failure: Failure, again: bool) {
+        let reason = answer::reason(&failure.reply.content_type, &failure.reply.body);
+        let colon = if reason.is_empty() { "" } else { ": " };
+        let text = format!("{}: {}{colon}{reason}", self.out.name, failure.why);
+        pipeline.notices.leave(&self.out.name, || {
+            if again {
+                format!("spans are not exported yet: {text}; it is tried again")
+            } else {
+                format!("spans were not exported: {text}")
+            }
+        });
+        pipeline.worker.set_last_error(text);
+    }
+}
+
+/// From 0 to 1. Without randomness from the system the pauses are all the same, and no harm done.
+fn random() -> f64 {
+    getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX))
+}
