@@ -1,5 +1,6 @@
 # The tasks of nanospan. They need Python >= 3.10 with venv, Rust >= 1.85 with a C linker, and make;
-# everything else is installed from PyPI into .venv. CI calls `make check` and nothing else.
+# everything else is installed from PyPI into .venv. Tests that send to a real Collector build it
+# with Go >= 1.26, and are skipped where that is missing. CI calls `make check` and nothing else.
 
 # The interpreter that .venv is made from. After another choice: `make clean` first.
 PYTHON ?= python3
@@ -9,6 +10,8 @@ SUPPORTED := 3.10 3.11 3.12 3.13
 MIRI_SAMPLE ?= store::
 MIRI_TESTS ?= store record attribute
 LOOM_TESTS ?= --lib model::
+# How long `make soak` makes spans.
+SOAK_SECONDS ?= 120
 # More words for pytest, as in `make test PYTEST_ARGS='-k fork -x'`.
 PYTEST_ARGS ?=
 # More words for the benchmark, as in `make bench BENCH_ARGS=--quick`.
@@ -79,6 +82,10 @@ bench: .venv/.dev ## The cost of a span beside opentelemetry-sdk's, built as for
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release
 	$(BIN)/python benches/python/bench_span.py $(BENCH_ARGS)
 
+.PHONY: soak
+soak: .venv/.built .venv/.dev ## Two minutes of spans for a Collector that is killed twice meanwhile
+	NANOSPAN_SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest tests/test_soak.py $(PYTEST_ARGS)
+
 .PHONY: check
 check: ## What CI runs, in its order
 	@$(MAKE) lint
@@ -88,6 +95,7 @@ check: ## What CI runs, in its order
 	@$(MAKE) loom LOOM_MAX_PREEMPTIONS=2
 	@$(MAKE) suites VERSIONS='$(firstword $(SUPPORTED_HERE)) $(lastword $(SUPPORTED_HERE))' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=ci'
+	@$(MAKE) soak
 
 .PHONY: deep
 deep: ## The long checks: Miri, AddressSanitizer, Loom, 20,000 examples a property, every Python found

@@ -62,19 +62,24 @@ def google_requests(payloads: Iterable[bytes]) -> list[ExportTraceServiceRequest
 
 def google_spans(payloads: Iterable[bytes]) -> list[PlainSpan]:
     """The same dicts as `plain_span`, read by Google's protobuf."""
-    return [span for request in google_requests(payloads) for span in _request_spans(request)]
+    return [span for request in google_requests(payloads) for span in request_spans(request)]
 
 
 def json_request(line: str) -> ExportTraceServiceRequest:
     """One OTLP/JSON line, read by Google's protobuf; OTLP writes ids in hex, protobuf in base64."""
-    return ParseDict(_with_base64_ids(json.loads(line)), ExportTraceServiceRequest())
+    return ParseDict(
+        _with_base64_ids(json.loads(line, parse_int=_int)), ExportTraceServiceRequest()
+    )
 
 
 def json_spans(text: str) -> list[PlainSpan]:
     """The spans of a file of OTLP/JSON lines."""
-    return [
-        span for line in text.split("\n") if line for span in _request_spans(json_request(line))
-    ]
+    return [span for line in text.split("\n") if line for span in request_spans(json_request(line))]
+
+
+def _int(digits: str) -> float:
+    """Go writes the double -0.0 as -0, an int to Python, which has no such int."""
+    return -0.0 if digits == "-0" else int(digits)
 
 
 def _with_base64_ids(value: Any) -> Any:
@@ -90,7 +95,8 @@ def _with_base64_ids(value: Any) -> Any:
     }
 
 
-def _request_spans(request: ExportTraceServiceRequest) -> Iterator[PlainSpan]:
+def request_spans(request: ExportTraceServiceRequest) -> Iterator[PlainSpan]:
+    """The spans of one request, each with its scope and resource."""
     for resource_spans in request.resource_spans:
         resource = exact(_mapping(resource_spans.resource.attributes))
         for scope_spans in resource_spans.scope_spans:
