@@ -109,12 +109,12 @@ pub(crate) fn mask_signals() {
 }
 
 /// True in the thread that the process began with, or that forked it.
-pub(crate) fn is_main_thread() -> bool {
+pub fn is_main_thread() -> bool {
     u32::try_from(thread_id()) == Ok(std::process::id())
 }
 
 /// What the kernel calls this thread; 0 where it has no such number.
-pub(crate) fn thread_id() -> i32 {
+pub fn thread_id() -> i32 {
     // SAFETY: takes nothing and cannot fail (gettid(2)).
     #[cfg(target_os = "linux")]
     return unsafe { libc::gettid() };

@@ -1,4 +1,4 @@
-"""Workers of `multiprocessing` that were forked end without `atexit`: here they send what they have.
+"""Forked workers of `multiprocessing` end without `atexit`: here they send what they have.
 
 Imported only where `multiprocessing` has been.
 """
@@ -18,7 +18,7 @@ _registered = False
 
 
 def register(flush: Callable[[], None]) -> None:
-    """Let every worker that this process forks, and itself if it is one, call `flush` at its end."""
+    """Let the workers that this process forks, and itself if it is one, call `flush` at the end."""
     global _registered
     if _registered:
         return

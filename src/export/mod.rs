@@ -56,6 +56,8 @@ pub(crate) enum Again {
     After(Duration),
     /// After a while, but not if the program is about to end: nobody is there.
     Absent,
+    /// It was not sent at all, for a fork: when that is over.
+    AfterFork,
 }
 
 impl Failure {

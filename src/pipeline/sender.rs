@@ -158,7 +158,9 @@ impl Sender {
     fn step(&mut self, index: usize) -> bool {
         let lane = &mut self.lanes[index];
         let now = Instant::now();
-        if lane.retry.due().is_some_and(|due| due > now) || self.pipeline.worker.must_rest() {
+        if lane.retry.due().is_some_and(|due| due > now)
+            || self.pipeline.worker.patience().must_rest()
+        {
             return false;
         }
         let Some(parcel) = self.parcels.get_mut((lane.next - self.done) as usize) else {
@@ -172,6 +174,7 @@ impl Sender {
                 lane.retry.succeeded();
                 lane.go_on();
             }
+            Err(failure) if failure.again == Again::AfterFork => return false,
             Err(failure) => {
                 let again = lane.retry.failed(failure.again, Instant::now(), random());
                 // The program is about to end: it does not wait for nobody, nor past its end.

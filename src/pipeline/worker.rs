@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,6 @@ pub(super) struct Worker {
     doorbell: Doorbell,
     /// There is a thread now. Changed only with the orders locked.
     started: AtomicBool,
-    /// Forks under way, for which the thread rests. Changed only with the orders locked.
-    forks: AtomicUsize,
     orders: Mutex<Orders>,
     done: Condvar,
     patience: Patience,
@@ -59,7 +57,6 @@ impl Worker {
         Self {
             doorbell: Doorbell::default(),
             started: AtomicBool::new(false),
-            forks: AtomicUsize::new(0),
             orders: Mutex::new(orders),
             done: Condvar::new(),
             patience: Patience::default(),
@@ -80,14 +77,14 @@ impl Worker {
     /// works with is kept, and none starts until `resume`.
     pub(super) fn rest(&self) {
         let _orders = self.orders();
-        self.forks.fetch_add(1, Ordering::Relaxed);
+        self.patience.rest();
         self.doorbell.ring(true);
     }
 
     /// After `rest`, in the parent: a thread may start again. Call `catch_up` soon.
     pub(super) fn resume(&self) {
         let _orders = self.orders();
-        self.forks.fetch_sub(1, Ordering::Relaxed);
+        self.patience.resume();
     }
 
     /// Starts the thread if something waits for it since before a fork.
@@ -103,9 +100,10 @@ impl Worker {
         }
     }
 
-    /// True while somebody forks: the thread must end before the next thing that takes time.
-    pub(super) fn must_rest(&self) -> bool {
-        self.forks.load(Ordering::Relaxed) > 0
+    /// True while somebody forks: the thread must end before the next thing that takes time. Changed
+    /// only with the orders locked.
+    fn must_rest(&self) -> bool {
+        self.patience.must_rest()
     }
 
     /// Orders that everything queued before be sent, and the thread to end then if it shall `stop`.

@@ -1,16 +1,16 @@
-//! What happens to pipelines when the process forks or ends, and how notices reach the log.
+//! Which pipelines there are, what happens to them when the process ends, and how notices reach
+//! the log.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use super::ffi;
+use super::fork;
 use crate::pipeline::{self, Pipeline};
-use crate::{sys, thread};
+use crate::sys;
 
 // The statics here and in `pipeline` are used only by threads that hold the interpreter, and never
 // while they let go of it. So whoever may run Python in a forked child finds their locks free.
@@ -23,7 +23,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Puts a pipeline in the place of the current one, which ends within `timeout`.
 pub(crate) fn install(py: Python<'_>, new: Arc<Pipeline>, timeout: Duration) -> PyResult<()> {
-    leave_parent();
+    fork::leave_parent();
     register_hooks(py)?;
     register_with_multiprocessing(py);
     remember(&new);
@@ -37,8 +37,8 @@ pub(crate) fn install(py: Python<'_>, new: Arc<Pipeline>, timeout: Duration) -> 
 /// The pipelines that may still have something to send. Their workers are there to do it, even
 /// between a hook that another one has set before a fork, and the fork.
 pub(crate) fn alive() -> Vec<Arc<Pipeline>> {
-    leave_parent();
-    resume();
+    fork::leave_parent();
+    fork::resume();
     let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
     alive.retain(|pipeline| {
         pipeline
@@ -50,7 +50,7 @@ pub(crate) fn alive() -> Vec<Arc<Pipeline>> {
 
 /// The pipeline that new spans go to.
 pub(crate) fn current() -> Option<Arc<Pipeline>> {
-    leave_parent();
+    fork::leave_parent();
     pipeline::current()
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn flush(py: Python<'_>, timeout: Duration) -> bool {
 /// Ends all of them. True if everything was taken within `timeout`.
 pub(crate) fn shutdown(py: Python<'_>, timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
-    leave_parent();
+    fork::leave_parent();
     let current = pipeline::replace(None);
     let mut sent = true;
     for pipeline in alive() {
@@ -141,7 +141,7 @@ impl Below {
         if is_exiting() {
             return None;
         }
-        leave_parent();
+        fork::leave_parent();
         BELOW.store(BELOW.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         Some(Self(sys::epoch()))
     }
@@ -149,7 +149,7 @@ impl Below {
 
 impl Drop for Below {
     fn drop(&mut self) {
-        leave_parent();
+        fork::leave_parent();
         if self.0 == sys::epoch() {
             BELOW.store(BELOW.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
         }
@@ -195,115 +195,11 @@ fn pass_on(py: Python<'_>, pipeline: &Pipeline) {
     drop(logged);
 }
 
-/// How long a fork waits for workers to end.
-const REST_TIMEOUT: Duration = Duration::from_millis(50);
-
-/// The pipelines whose workers rest for a fork, once for each fork under way.
-static RESTING: Mutex<Vec<Arc<Pipeline>>> = Mutex::new(Vec::new());
-
-fn take_resting() -> Vec<Arc<Pipeline>> {
-    std::mem::take(&mut *RESTING.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// Ends the workers that are not sending: what a thread has locked, a child finds locked for ever,
-/// and Python warns when a process with threads forks.
-#[pyfunction]
-#[pyo3(name = "_before_fork")]
-fn before_fork(py: Python<'_>) {
-    register_with_multiprocessing(py);
-    let alive = alive();
-    for pipeline in &alive {
-        pipeline.rest();
-    }
-    let mut resting = RESTING.lock().unwrap_or_else(PoisonError::into_inner);
-    resting.extend(alive);
-    drop(resting);
-    py.detach(|| thread::wait_until_gone(Instant::now() + REST_TIMEOUT));
-}
-
-#[pyfunction]
-#[pyo3(name = "_after_fork_in_parent")]
-fn after_fork_in_parent(py: Python<'_>) {
-    resume();
-    let frame = current_frame(py);
-    *FORKER.lock().unwrap_or_else(PoisonError::into_inner) = frame.map(Bound::unbind);
-    // In another thread than the main one Python warns in any case, and the main thread may not
-    // run Python for long.
-    if !(sys::is_main_thread() && ffi::call_soon(py, catch_up_after_fork)) {
-        catch_up();
-    }
-}
-
-/// The frame that called `fork` last.
-static FORKER: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
-
-/// Python 3.13 counts the threads after the hooks, so none is started before `fork` has come back
-/// to its caller: a hook of somebody else may run first.
-fn catch_up_after_fork() {
-    Python::attach(|py| {
-        let forker = FORKER.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let is_forker = |frame: &Bound<'_, PyAny>| forker.as_ref().is_some_and(|f| frame.is(f));
-        let current = current_frame(py).filter(|frame| !is_forker(frame));
-        let mut frames = std::iter::successors(current, |frame| frame.getattr("f_back").ok());
-        if frames.any(|frame| is_forker(&frame)) {
-            *FORKER.lock().unwrap_or_else(PoisonError::into_inner) = forker;
-            if ffi::call_soon(py, catch_up_after_fork) {
-                return;
-            }
-        }
-        catch_up();
-    });
-}
-
-fn current_frame(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
-    let frame = py
-        .import("sys")
-        .and_then(|sys| sys.call_method0("_getframe"));
-    frame.ok()
-}
-
-/// Lets the workers start again that rest for a fork.
-fn resume() {
-    for pipeline in take_resting() {
-        pipeline.resume();
-    }
-}
-
-/// Starts the workers for whom something waits since before a fork.
-fn catch_up() {
-    for pipeline in alive() {
-        pipeline.catch_up();
-    }
-}
-
-#[pyfunction]
-#[pyo3(name = "_after_fork_in_child")]
-fn after_fork_in_child() {
-    sys::forked();
-    leave_parent();
-}
-
-/// The epoch to which the statics of this room belong.
-static EPOCH: AtomicU32 = AtomicU32::new(0);
-
-/// In a child made by `fork`, with Python's knowledge or without it, the threads of the parent's
-/// pipelines are gone and their locks may be held for ever: a new pipeline with the same settings
-/// takes the current one's place.
-fn leave_parent() {
-    let (epoch, before) = (sys::epoch(), EPOCH.load(Ordering::Relaxed));
-    if epoch != before {
-        EPOCH.store(epoch, Ordering::Relaxed);
-        if before != 0 {
-            Python::attach(be_reborn);
-        }
-    }
-}
-
-#[cold]
-fn be_reborn(py: Python<'_>) {
-    thread::forget_all();
+/// In a forked child the threads of the parent's pipelines are gone and their locks may be held for
+/// ever: a new pipeline with the same settings takes the current one's place.
+pub(super) fn be_reborn(py: Python<'_>) {
     BELOW.store(0, Ordering::Relaxed);
-    let alive = std::mem::take(&mut *ALIVE.lock().unwrap_or_else(PoisonError::into_inner));
+    ALIVE.lock().unwrap_or_else(PoisonError::into_inner).clear();
     let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
     let inherited = pipeline::replace(None);
     if let Some(inherited) = &inherited {
@@ -321,7 +217,7 @@ fn be_reborn(py: Python<'_>) {
     }
     // Whoever was at work in one of these when the process forked, holds it, and so keeps what he
     // worked with from being closed here. What rests has no connections.
-    drop((alive, last, inherited, take_resting()));
+    drop((last, inherited));
 }
 
 /// What the end of the program has left of `EXIT_TIMEOUT`: a worker of `multiprocessing` ends in
@@ -369,18 +265,11 @@ fn register_hooks(py: Python<'_>) -> PyResult<()> {
     }
     py.import("atexit")?
         .call_method1("register", (wrap_pyfunction!(at_exit, py)?,))?;
-    let hooks = PyDict::new(py);
-    hooks.set_item("before", wrap_pyfunction!(before_fork, py)?)?;
-    let in_parent = wrap_pyfunction!(after_fork_in_parent, py)?;
-    hooks.set_item("after_in_parent", in_parent)?;
-    hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
-    py.import("os")?
-        .call_method("register_at_fork", (), Some(&hooks))?;
-    Ok(())
+    fork::register_hooks(py)
 }
 
 /// Where `multiprocessing` has been imported, its workers send what they have before they end.
-fn register_with_multiprocessing(py: Python<'_>) {
+pub(super) fn register_with_multiprocessing(py: Python<'_>) {
     let register = || {
         let modules = py.import("sys")?.getattr("modules")?;
         if modules.contains("multiprocessing.util")? {

@@ -10,6 +10,7 @@ mod error;
 mod exception;
 mod exporter;
 mod ffi;
+mod fork;
 mod lifecycle;
 mod sampler;
 mod scope;
