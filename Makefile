@@ -136,7 +136,7 @@ sanitize:
 # a thread is interrupted that often at most.
 .PHONY: loom
 loom:
-	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg loom' cargo test --no-default-features $(LOOM_TESTS)
+	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg nanospan_loom' cargo test --no-default-features $(LOOM_TESTS)
 
 # The suite on each of VERSIONS but the default Python, which `suite` is for.
 .PHONY: suites

@@ -1,12 +1,12 @@
-//! The locks and atomics of what threads share: `std`'s, or Loom's under `--cfg loom`, so that the
-//! model checker runs the very code that ships.
+//! The locks and atomics of what threads share: `std`'s, or Loom's under `--cfg nanospan_loom`, so
+//! that the model checker runs the very code that ships. Under the usual `loom` tokio has no sockets.
 
-#[cfg(loom)]
+#[cfg(nanospan_loom)]
 pub(crate) use loom::sync::{
     Condvar, Mutex, MutexGuard,
     atomic::{AtomicU8, Ordering},
 };
-#[cfg(not(loom))]
+#[cfg(not(nanospan_loom))]
 pub(crate) use std::sync::{
     Condvar, Mutex, MutexGuard,
     atomic::{AtomicU8, Ordering},

@@ -42,6 +42,7 @@ from nanospan._core import (
 from nanospan._core import __version__ as __version__
 from nanospan._data import Event, InstrumentationScope, Link
 from nanospan._enum import SpanKind, StatusCode
+from nanospan._flush import flush_async
 
 __all__ = [
     "ROOT",
@@ -67,6 +68,7 @@ __all__ = [
     "Tracer",
     "configure",
     "flush",
+    "flush_async",
     "shutdown",
     "stats",
     "tracing",

@@ -507,7 +507,7 @@ class _Stats(TypedDict):
     finished: int  # recorded spans that finished
     sent: int  # spans that every exporter took
     # Finished spans not sent, by reason: queue_full, unsampled, late_undecided, export_failed,
-    # shutdown; and live_limit for spans that got no record.
+    # rejected, shutdown; and live_limit for spans that got no record.
     dropped: dict[str, int]
     abandoned: int  # handles that died, or were open at shutdown, unfinished
     discarded: int  # released before finish
@@ -553,8 +553,8 @@ def _configure(
 def flush(timeout: float = 2.0) -> bool:
     """Hands over everything that has finished and waits until it was sent.
 
-    Waits for at most `timeout` seconds. True only if all of it was taken. Raises `TypeError` or
-    `ValueError` for a timeout that is no number of seconds from 0 to 3600.
+    Waits for at most `timeout` seconds. True only if every exporter took all of it. Raises
+    `TypeError` or `ValueError` for a timeout that is no number of seconds from 0 to 3600.
     """
 
 def shutdown(timeout: float = 2.0) -> bool:
@@ -574,6 +574,14 @@ def stats() -> _Stats:
     Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`, the state
     of the `worker`, and `last_error` of an exporter. Keys may be added.
     """
+
+# What `flush_async` asks; no part of the public surface.
+@final
+class Flush:
+    """A flush that has begun."""
+    def __new__(cls, timeout: float) -> Flush: ...
+    def poll(self) -> bool | None:
+        """What `flush` returns, None while it would wait."""
 
 # For nanospan's own command line and tests: no part of the public surface.
 def _view(

@@ -224,6 +224,14 @@ def configure(**options: Any) -> None:
     """Do nothing."""
 
 
+class Flush(_Anything):
+    """Waits for nothing here."""
+
+    def poll(self) -> bool:
+        """Return True: nothing waits."""
+        return True
+
+
 def flush(timeout: float = 2.0) -> bool:
     """Return True: nothing waits."""
     return True

@@ -78,7 +78,7 @@ impl Doorbell {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(nanospan_loom)))]
 mod tests {
     use super::*;
     use std::time::Duration;
@@ -109,7 +109,7 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, nanospan_loom))]
 mod model {
     use super::*;
     use crate::chunk::{ChunkSlot, InstrumentationScope};

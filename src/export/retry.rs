@@ -8,10 +8,10 @@ use super::Again;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause of all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
-/// No pause that the other side asks for is shorter than this.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-/// A batch is not tried again later than this after its first try. Nor is a longer pause obeyed.
-pub(crate) const TOTAL: Duration = Duration::from_secs(60);
+/// A pause that the other side asks for is not shorter than this, nor longer than that.
+const ASKED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// A batch is not tried again later than this after its first try.
+const TOTAL: Duration = Duration::from_secs(60);
 
 /// How the tries of one way out go.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Retry {
         let pause = match again {
             Again::Never => return false,
             Again::AfterFork => return true,
-            Again::After(asked) => asked.clamp(SHORTEST_PAUSE, TOTAL),
+            Again::After(asked) => asked.clamp(ASKED.0, ASKED.1),
             Again::Later | Again::Absent => {
                 let doubled = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));
                 doubled.min(LONGEST_PAUSE).mul_f64(0.5 + random / 2.0)
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn the_other_side_says_when_within_bounds() {
         assert_eq!(pauses(Again::After(seconds(25.)), 0.5), [25., 25.]);
-        assert_eq!(pauses(Again::After(Duration::MAX), 0.5), [60.]);
+        assert_eq!(pauses(Again::After(Duration::MAX), 0.5), [30., 30.]);
         assert!(
             pauses(Again::After(Duration::ZERO), 0.5)
                 .iter()

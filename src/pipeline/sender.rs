@@ -158,9 +158,16 @@ impl Sender {
     fn step(&mut self, index: usize) -> bool {
         let lane = &mut self.lanes[index];
         let now = Instant::now();
-        if lane.retry.due().is_some_and(|due| due > now)
-            || self.pipeline.worker.patience().must_rest()
-        {
+        let patience = self.pipeline.worker.patience();
+        if patience.must_rest() {
+            return false;
+        }
+        let end = patience.end();
+        if let Some(due) = lane.retry.due().filter(|due| *due > now) {
+            if end.is_some_and(|end| due > end) {
+                self.give_up_lane(index);
+                self.settle();
+            }
             return false;
         }
         let Some(parcel) = self.parcels.get_mut((lane.next - self.done) as usize) else {
@@ -178,7 +185,8 @@ impl Sender {
             Err(failure) => {
                 let again = lane.retry.failed(failure.again, Instant::now(), random());
                 // The program is about to end: it does not wait for nobody, nor past its end.
-                let hopeless = self.pipeline.worker.patience().end().is_some_and(|end| {
+                let end = self.pipeline.worker.patience().end();
+                let hopeless = end.is_some_and(|end| {
                     failure.again == Again::Absent || lane.retry.due() > Some(end)
                 });
                 let again = again && !hopeless;

@@ -410,7 +410,12 @@ impl Run {
         if ended || pipeline.is_over() {
             return Next::End;
         }
-        let next = [next_open, next_batch, next_try, worker.patience.end()];
+        // With a time set only urgent rings wake. While one way out waits for its next try, another
+        // must not wait with it: what comes meanwhile falls due after `delay`.
+        let next_look = next_try.filter(|_| self.sender.is_free());
+        let next_look = next_look.map(|_| Instant::now() + delay);
+        let end = worker.patience.end();
+        let next = [next_open, next_batch, next_try, next_look, end];
         worker.doorbell.sleep(next.into_iter().flatten().min());
         Next::Turn
     }

@@ -10,6 +10,7 @@ use super::argument::{self, Given};
 use super::clock::{PyManualClock, PyScriptedIds};
 use super::error::{cannot_open, misuse, wrong_type};
 use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
+use super::flush::timeout_of;
 use super::lifecycle;
 use super::sampler;
 use super::value::{Change, Reader, text};
@@ -212,17 +213,6 @@ pub(crate) fn configure(
 /// How long a replaced pipeline may take for what it has not sent yet.
 const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Hands over everything that has finished and waits until it was sent.
-///
-/// Waits for at most `timeout` seconds. True only if all of it was taken. Raises `TypeError` or
-/// `ValueError` for a timeout that is no number of seconds from 0 to 3600.
-#[pyfunction]
-#[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
-pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
-    let timeout = timeout_of(timeout.as_ref())?;
-    Ok(lifecycle::flush(py, timeout))
-}
-
 /// Sends everything that has finished and ends tracing.
 ///
 /// Until the next `configure` every tracer is a no-op. Spans that are still open are counted as
@@ -231,7 +221,7 @@ pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
 #[pyfunction]
 #[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
 pub(crate) fn shutdown(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
-    let timeout = timeout_of(timeout.as_ref())?;
+    let timeout = timeout_of(&timeout)?;
     Ok(lifecycle::shutdown(py, timeout))
 }
 
@@ -290,12 +280,6 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         pipeline.as_ref().and_then(|pipeline| pipeline.last_error()),
     )?;
     Ok(stats)
-}
-
-fn timeout_of(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Duration> {
-    timeout.map_or(Ok(Duration::from_secs(2)), |came| {
-        argument::seconds("timeout", came)
-    })
 }
 
 fn sampler_of(

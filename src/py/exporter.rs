@@ -131,10 +131,15 @@ fn add_headers(config: &mut HttpConfig, came: &Bound<'_, PyAny>) -> PyResult<()>
                 "headers must leave {parsed} to nanospan, got it"
             )));
         }
-        let mut value = HeaderValue::from_str(&text(value)).map_err(|_| {
+        let value = text(value);
+        let visible = value
+            .is_ascii()
+            .then(|| HeaderValue::from_str(&value).ok())
+            .flatten();
+        let Some(mut value) = visible else {
             let allowed = "visible ASCII characters, spaces and tabs";
-            misuse(format!("{argument} must be {allowed}, got others"))
-        })?;
+            return Err(misuse(format!("{argument} must be {allowed}, got others")));
+        };
         value.set_sensitive(true);
         config.headers.insert(parsed, value);
     }

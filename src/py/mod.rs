@@ -10,6 +10,7 @@ mod error;
 mod exception;
 mod exporter;
 mod ffi;
+mod flush;
 mod fork;
 mod lifecycle;
 mod sampler;
@@ -35,11 +36,13 @@ mod _core {
     };
 
     #[pymodule_export]
+    use super::flush::{PyFlush, flush};
+    #[pymodule_export]
     use block::PyBlock;
     #[pymodule_export]
     use clock::{PyManualClock, PyScriptedIds};
     #[pymodule_export]
-    use config::{PyQueueConfig, PySpanLimits, configure, flush, shutdown, stats};
+    use config::{PyQueueConfig, PySpanLimits, configure, shutdown, stats};
     #[pymodule_export]
     use context::PySpanContext;
     #[pymodule_export]

@@ -18,6 +18,7 @@ from nanospan import (
     InstrumentationScope,
     Link,
     MemoryExporter,
+    OtlpExporter,
     ParentBased,
     QueueConfig,
     ReleasedSpanError,
@@ -54,6 +55,13 @@ def configuring() -> None:
     assert_type(TraceIdRatio(1).rate, float)
     assert_type(nanospan.flush(timeout=1), bool)
     assert_type(nanospan.shutdown(0.5), bool)
+    nanospan.configure()
+    nanospan.configure(exporter=[OtlpExporter(), FileExporter("traces.jsonl")])
+    OtlpExporter("http://localhost:4318", headers={"x": "y"}, timeout=3, compression="gzip")
+
+
+async def flushing() -> None:
+    assert_type(await nanospan.flush_async(1.5), bool)
 
 
 def counting() -> None:
