@@ -66,6 +66,11 @@ impl Retry {
         self.since.is_none_or(|since| due <= since + TOTAL)
     }
 
+    /// True when the batch at hand has been tried for so long.
+    pub(crate) fn has_lasted(&self, time: Duration) -> bool {
+        self.since.is_some_and(|since| since.elapsed() >= time)
+    }
+
     /// Somebody waits: the next try is due at once, unless the other side said when.
     pub(crate) fn hurry(&mut self) {
         if !self.asked {

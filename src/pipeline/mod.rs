@@ -103,13 +103,19 @@ impl Pipeline {
     /// within `timeout`.
     pub fn flush(self: &Arc<Self>, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
-        self.worker.wait_for(self.order_flush().0, deadline)
+        let flush = self.begin_flush();
+        self.end_flush(flush, deadline)
     }
 
-    /// Hands over what has finished and lets it be sent. [`Self::flushed`] says what became of it.
-    pub fn order_flush(self: &Arc<Self>) -> Flush {
+    /// Hands over what has finished and lets it be sent.
+    pub fn begin_flush(self: &Arc<Self>) -> Flush {
         self.hand_over_open_traces();
         Flush(self.worker.order(self, false))
+    }
+
+    /// Waits for what was begun. True only if all of it was taken, until `deadline`.
+    pub fn end_flush(&self, flush: Flush, deadline: Instant) -> bool {
+        self.worker.wait_for(flush.0, deadline)
     }
 
     /// True if all that was flushed was taken, None as long as that is open.
@@ -127,13 +133,24 @@ impl Pipeline {
     /// stops. True if everything was taken, within `timeout`.
     pub fn shutdown(self: &Arc<Self>, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
+        let flush = self.begin_shutdown(deadline);
+        self.end_shutdown(flush, deadline)
+    }
+
+    /// Ends the pipeline, but for the wait.
+    pub fn begin_shutdown(self: &Arc<Self>, deadline: Instant) -> Flush {
         self.hand_over_open_traces();
         self.closed.store(true, Ordering::Relaxed);
         self.store.reclaim_all(|name| self.abandon(name));
         // Again: until here spans of other threads finished, and nothing will wake the worker for
         // them. Now every span has given its record back, and so every finished one is in a chunk.
         self.hand_over_open_traces();
-        let sent = self.worker.stop(self, deadline);
+        Flush(self.worker.order_stop(self, deadline))
+    }
+
+    /// Waits for the end that was begun. True if everything was taken, until `deadline`.
+    pub fn end_shutdown(self: &Arc<Self>, flush: Flush, deadline: Instant) -> bool {
+        let sent = self.worker.stop(flush.0, deadline);
         // What is in the ring after the deadline is lost.
         self.drop_queued();
         sent

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -144,7 +144,13 @@ impl Sender {
 
     fn give_up_lane(&mut self, index: usize) {
         let lane = &mut self.lanes[index];
-        for parcel in self.parcels.range_mut((lane.next - self.done) as usize..) {
+        let left = self.parcels.range_mut((lane.next - self.done) as usize..);
+        if left.len() > 0 {
+            let name = &lane.out.name;
+            let text = || format!("spans were not exported: {name}: the time to send was over");
+            self.pipeline.notices.leave(name, text);
+        }
+        for parcel in left {
             let reason = match lane.bytes.take() {
                 Some(_tried) => Reason::ExportFailed,
                 None => Reason::Shutdown,
@@ -156,20 +162,22 @@ impl Sender {
 
     /// Sends one batch on one way out; false when nothing is due there.
     fn step(&mut self, index: usize) -> bool {
-        let lane = &mut self.lanes[index];
+        let lane = &self.lanes[index];
         let now = Instant::now();
-        let patience = self.pipeline.worker.patience();
-        if patience.must_rest() {
+        if self.pipeline.worker.patience().must_rest() {
             return false;
         }
-        let end = patience.end();
-        if let Some(due) = lane.retry.due().filter(|due| *due > now) {
-            if end.is_some_and(|end| due > end) {
-                self.give_up_lane(index);
-                self.settle();
-            }
+        let due = lane.retry.due().map_or(now, |due| due.max(now));
+        let tried = lane.bytes.is_some();
+        if (due > now || tried) && self.is_too_late(due) {
+            self.give_up_lane(index);
+            self.settle();
             return false;
         }
+        if due > now {
+            return false;
+        }
+        let lane = &mut self.lanes[index];
         let Some(parcel) = self.parcels.get_mut((lane.next - self.done) as usize) else {
             return false;
         };
@@ -183,27 +191,41 @@ impl Sender {
             }
             Err(failure) if failure.again == Again::AfterFork => return false,
             Err(failure) => {
-                let again = lane.retry.failed(failure.again, Instant::now(), random());
-                // The program is about to end: it does not wait for nobody, nor past its end.
-                let end = self.pipeline.worker.patience().end();
-                let hopeless = end.is_some_and(|end| {
-                    failure.again == Again::Absent || lane.retry.due() > Some(end)
-                });
-                let again = again && !hopeless;
-                lane.tell(&self.pipeline, failure, again);
-                if again {
+                if self.failed(index, failure) {
                     return false;
-                }
-                parcel.lost = Some(Reason::ExportFailed);
-                lane.retry.gave_up();
-                lane.go_on();
-                if hopeless {
-                    self.give_up_lane(index);
                 }
             }
         }
         self.settle();
         true
+    }
+
+    /// True if the batch is to be tried again; else it is lost.
+    fn failed(&mut self, index: usize, failure: Failure) -> bool {
+        let lane = &mut self.lanes[index];
+        let now = Instant::now();
+        let again = lane.retry.failed(failure.again, now, random());
+        let due = lane.retry.due().filter(|_| again).unwrap_or(now);
+        // The program is about to end: it does not wait for nobody, nor past its end.
+        let ending = self.pipeline.worker.patience().end().is_some();
+        let hopeless = (ending && failure.again == Again::Absent) || self.is_too_late(due);
+        let again = again && !hopeless;
+        let lane = &mut self.lanes[index];
+        lane.tell(&self.pipeline, failure, again);
+        if !again {
+            self.parcels[(lane.next - self.done) as usize].lost = Some(Reason::ExportFailed);
+            lane.retry.gave_up();
+            lane.go_on();
+        }
+        if hopeless {
+            self.give_up_lane(index);
+        }
+        again
+    }
+
+    fn is_too_late(&self, due: Instant) -> bool {
+        let end = self.pipeline.worker.patience().end();
+        end.is_some_and(|end| due > end)
     }
 
     /// Takes out of the account what every way out is done with.
@@ -268,20 +290,25 @@ impl Lane {
         rejected
     }
 
+    /// Keeps what went wrong for those who ask. Those who do not are told when spans are lost, and
+    /// when they may soon be: a collector that starts anew is gone for seconds.
     fn tell(&self, pipeline: &Pipeline, failure: Failure, again: bool) {
         let reason = answer::reason(&failure.reply.content_type, &failure.reply.body);
         let colon = if reason.is_empty() { "" } else { ": " };
         let text = format!("{}: {}{colon}{reason}", self.out.name, failure.why);
-        pipeline.notices.leave(&self.out.name, || {
-            if again {
-                format!("spans are not exported yet: {text}; it is tried again")
-            } else {
-                format!("spans were not exported: {text}")
-            }
-        });
+        if !again {
+            let lost = || format!("spans were not exported: {text}");
+            pipeline.notices.leave(&self.out.name, lost);
+        } else if self.retry.has_lasted(WORTH_A_WORD) {
+            let late = || format!("spans are not exported yet: {text}; it is tried again");
+            pipeline.notices.leave(&self.out.name, late);
+        }
         pipeline.worker.set_last_error(text);
     }
 }
+
+/// How long a batch is tried before the log says so.
+const WORTH_A_WORD: Duration = Duration::from_secs(5);
 
 /// From 0 to 1. Without randomness from the system the pauses are all the same, and no harm done.
 fn random() -> f64 {

@@ -135,18 +135,21 @@ impl Worker {
         orders.outcome(drain) == Some(true)
     }
 
-    /// Sends what is queued and ends the thread. True if all was taken in time.
-    pub(super) fn stop(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
-        let drain = self.order(pipeline, true);
+    /// Orders that what is queued be sent until `deadline`, and the thread to end then.
+    pub(super) fn order_stop(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> Drain {
         // A little earlier, so that what is given up then is counted when the caller goes on.
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
         self.patience.end_by(now + left.mul_f64(0.95));
+        self.order(pipeline, true)
+    }
+
+    /// Waits for the end of the thread. True if all was taken in time.
+    pub(super) fn stop(&self, drain: Drain, deadline: Instant) -> bool {
         let sent = self.wait_for(drain, deadline);
-        let mut orders = self.wait(deadline, |orders| {
-            orders.stopped || self.is_idle(pipeline, orders)
-        });
-        if self.is_idle(pipeline, &orders) {
+        let unneeded = || matches!(drain, Drain::Over(_)) && !self.started.load(Ordering::Acquire);
+        let mut orders = self.wait(deadline, |orders| orders.stopped || unneeded());
+        if unneeded() {
             orders.desk = None;
             return sent;
         }

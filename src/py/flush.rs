@@ -16,7 +16,27 @@ use crate::pipeline::{Flush, Pipeline};
 #[pyfunction]
 #[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
 pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
-    Ok(lifecycle::flush(py, timeout_of(&timeout)?))
+    Ok(flush_within(py, timeout_of(&timeout)?))
+}
+
+/// Hands over what has finished. True if every exporter took all of it within `timeout`.
+pub(super) fn flush_within(py: Python<'_>, timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
+    let mut sent = true;
+    for (pipeline, flush) in begin(py) {
+        sent &= py.detach(|| pipeline.end_flush(flush, deadline));
+        lifecycle::deliver(py, &pipeline);
+    }
+    sent
+}
+
+/// All at once: a pipeline that fails must not take the time of another.
+fn begin(py: Python<'_>) -> Vec<(Arc<Pipeline>, Flush)> {
+    let begin = |pipeline: Arc<Pipeline>| {
+        let flush = py.detach(|| pipeline.begin_flush());
+        (pipeline, flush)
+    };
+    lifecycle::alive().into_iter().map(begin).collect()
 }
 
 /// A flush that has begun.
@@ -32,13 +52,9 @@ pub(crate) struct PyFlush {
 impl PyFlush {
     #[new]
     #[pyo3(signature = (timeout), text_signature = "(timeout)")]
-    fn new(timeout: Given<'_>) -> PyResult<Self> {
+    fn new(py: Python<'_>, timeout: Given<'_>) -> PyResult<Self> {
         let deadline = Instant::now() + timeout_of(&timeout)?;
-        let order = |pipeline: Arc<Pipeline>| {
-            let flush = pipeline.order_flush();
-            (pipeline, flush)
-        };
-        let flushes = lifecycle::alive().into_iter().map(order).collect();
+        let flushes = begin(py);
         Ok(Self { flushes, deadline })
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
+use super::flush::flush_within;
 use super::fork;
 use crate::pipeline::{self, Pipeline};
 use crate::sys;
@@ -54,27 +55,20 @@ pub(crate) fn current() -> Option<Arc<Pipeline>> {
     pipeline::current()
 }
 
-/// Hands over what has finished. True if everything was taken within `timeout`.
-pub(crate) fn flush(py: Python<'_>, timeout: Duration) -> bool {
-    let deadline = Instant::now() + timeout;
-    let mut sent = true;
-    for pipeline in alive() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        sent &= py.detach(|| pipeline.flush(left));
-        deliver(py, &pipeline);
-    }
-    sent
-}
-
 /// Ends all of them. True if everything was taken within `timeout`.
 pub(crate) fn shutdown(py: Python<'_>, timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
     fork::leave_parent();
     let current = pipeline::replace(None);
     let mut sent = true;
-    for pipeline in alive() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        sent &= py.detach(|| pipeline.shutdown(left));
+    let begin = |pipeline: Arc<Pipeline>| {
+        let flush = py.detach(|| pipeline.begin_shutdown(deadline));
+        (pipeline, flush)
+    };
+    // All at once: one that fails must not take the time of another.
+    let ending: Vec<_> = alive().into_iter().map(begin).collect();
+    for (pipeline, flush) in ending {
+        sent &= py.detach(|| pipeline.end_shutdown(flush, deadline));
         if !is_exiting() || is_heard(py) {
             pass_on(py, &pipeline);
         }
@@ -238,7 +232,7 @@ fn within_exit_time<T>(work: impl FnOnce(Duration) -> T) -> T {
 #[pyo3(name = "_flush_at_exit")]
 fn flush_at_exit(py: Python<'_>) {
     within_exit_time(|left| {
-        flush(py, left);
+        flush_within(py, left);
     });
 }
 
