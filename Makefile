@@ -1,5 +1,6 @@
 # The tasks of nanospan. They need Python >= 3.10 with venv, Rust >= 1.85 with a C compiler, and make;
-# everything else is installed from PyPI into .venv. CI calls `make check` and nothing else.
+# everything else is installed from PyPI into .venv. Tests that send to a real Collector build it
+# with Go >= 1.26, and are skipped where that is missing. CI calls `make check` and nothing else.
 
 # The interpreter that .venv is made from. After another choice: `make clean` first.
 PYTHON ?= python3

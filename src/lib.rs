@@ -60,6 +60,7 @@ pub mod span;
 pub mod store;
 mod sync;
 pub mod sys;
+pub mod thread;
 pub mod trace;
 pub mod tracer;
 pub mod turn;

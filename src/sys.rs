@@ -2,19 +2,99 @@
 //! which signals a thread takes, and the time-stamp counter.
 #![allow(unsafe_code, reason = "calls that std does not wrap")]
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+/// Forks so far, those of the parents included; kept over a fork, as all memory is.
 static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Points to the number of this process. That lies on a page which the kernel gives a forked child
+/// filled with zeros, so that also a fork which Python knows nothing of is noticed by one load.
+/// Null until it is first asked for.
+static NUMBER: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
+
+/// What `NUMBER` points to where there is no such page: then only `forked` changes it.
+static NOT_WIPED: AtomicU32 = AtomicU32::new(0);
 
 /// Which process this is, counted in forks from the first: what another epoch made is inherited,
 /// and its locks and threads are not ours.
 pub fn epoch() -> u32 {
-    FORKS.load(Ordering::Relaxed)
+    match number().load(Ordering::Relaxed) {
+        0 => begin(number()),
+        epoch => epoch,
+    }
 }
 
-/// Begins a new epoch. For the one thread of a forked child.
+/// Begins a new epoch unless that is done already. For the one thread of a forked child.
 pub fn forked() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
+    if std::ptr::eq(number(), &raw const NOT_WIPED) {
+        NOT_WIPED.store(0, Ordering::Relaxed);
+    }
+    epoch();
+}
+
+#[cold]
+fn begin(number: &AtomicU32) -> u32 {
+    let next = FORKS.fetch_add(1, Ordering::Relaxed) + 1;
+    // Another thread of the child may have been faster: all must say the same.
+    let begun = number.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed);
+    begun.map_or_else(|first| first, |_| next)
+}
+
+fn number() -> &'static AtomicU32 {
+    let known = NUMBER.load(Ordering::Acquire);
+    let number = if known.is_null() {
+        find_number()
+    } else {
+        known
+    };
+    // SAFETY: `find_number` gives a static or the start of a page that is never unmapped, written
+    // and read as this atomic only.
+    unsafe { &*number }
+}
+
+#[cold]
+fn find_number() -> *mut AtomicU32 {
+    let made = wiped_page().unwrap_or_else(|| (&raw const NOT_WIPED).cast_mut());
+    let first = NUMBER.compare_exchange(
+        std::ptr::null_mut(),
+        made,
+        Ordering::AcqRel,
+        Ordering::Acquire,
+    );
+    // Where two threads came at once, the second one's page stays unused.
+    first.map_or_else(|first| first, |_| made)
+}
+
+/// A page of zeros that a forked child finds so again: Linux 4.14 and newer have it.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn wiped_page() -> Option<*mut AtomicU32> {
+    // The kernel rounds this up to a page, of whatever size its pages are.
+    const LENGTH: usize = 4096;
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nobody else's
+    // memory (mmap(2)); `madvise` and `munmap` get the same address and length.
+    unsafe {
+        let page = libc::mmap(
+            std::ptr::null_mut(),
+            LENGTH,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        if page == libc::MAP_FAILED {
+            return None;
+        }
+        if libc::madvise(page, LENGTH, libc::MADV_WIPEONFORK) != 0 {
+            libc::munmap(page, LENGTH);
+            return None;
+        }
+        Some(page.cast())
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+fn wiped_page() -> Option<*mut AtomicU32> {
+    None
 }
 
 /// Blocks every signal in this thread: the application's handlers must run in its own threads.
@@ -26,6 +106,20 @@ pub(crate) fn mask_signals() {
         libc::sigfillset(set.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());
     }
+}
+
+/// True in the thread that the process began with, or that forked it.
+pub fn is_main_thread() -> bool {
+    u32::try_from(thread_id()) == Ok(std::process::id())
+}
+
+/// What the kernel calls this thread; 0 where it has no such number.
+pub fn thread_id() -> i32 {
+    // SAFETY: takes nothing and cannot fail (gettid(2)).
+    #[cfg(target_os = "linux")]
+    return unsafe { libc::gettid() };
+    #[cfg(not(target_os = "linux"))]
+    0
 }
 
 /// The processor's time-stamp counter: a third of the cost of asking the system's clock. 0 where

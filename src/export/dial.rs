@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::endpoint::Endpoint;
 use super::patience::{Patience, first};
 use super::{Again, Failure};
+use crate::thread;
 
 /// A connection, encrypted or not.
 pub(crate) type Stream = Box<dyn ReadWrite>;
@@ -38,6 +39,7 @@ impl Waiter {
             .max_blocking_threads(1)
             .thread_name("nanospan-resolver")
             .thread_keep_alive(Duration::from_millis(100))
+            .on_thread_start(thread::enter)
             .build()?;
         Ok(Self(Some(runtime)))
     }

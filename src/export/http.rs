@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 
 use super::dial::{Dialer, Stream, Waiter};
 use super::endpoint::{Endpoint, redacted};
-use super::patience::Patience;
+use super::patience::{Patience, first};
 use super::retry::retry_after;
 use super::{Again, Failure, Reply, WayOut};
 
@@ -109,14 +109,24 @@ impl WayOut for HttpOut {
                 Waiter::new().map_err(|error| Failure::new(error.to_string(), Again::Later))?,
             ),
         };
-        let exchange = self.client.exchange(&self.config, bytes);
+        let exchange = self.client.exchange(&self.config, bytes, patience);
         waiter.run(exchange, self.config.timeout, patience)
+    }
+
+    fn rest(&mut self) {
+        self.client.kept = None;
+        self.waiter = None;
     }
 }
 
 impl Client {
     /// One request and its answer. Whoever gives up waiting drops the connection with this future.
-    async fn exchange(&mut self, config: &HttpConfig, bytes: &Bytes) -> Result<Reply, Failure> {
+    async fn exchange(
+        &mut self,
+        config: &HttpConfig,
+        bytes: &Bytes,
+        patience: &Patience,
+    ) -> Result<Reply, Failure> {
         let deadline = Instant::now() + config.timeout;
         if let Some(kept) = self.kept.take().filter(Connection::is_usable) {
             // The server may have closed it at any time since: then a new one, at once.
@@ -127,7 +137,9 @@ impl Client {
         let stream = self
             .dialer
             .connect(&config.endpoint, &[b"http/1.1"], deadline);
-        let new = Connection::open(stream.await?).await.map_err(broken)?;
+        let stream = first(stream, patience.fork()).await;
+        let stream = stream.ok_or_else(|| Failure::new("a fork", Again::AfterFork))?;
+        let new = Connection::open(stream?).await.map_err(broken)?;
         let answer = new.post(request(config, bytes)).await.map_err(broken)?;
         self.keep(answer)
     }

@@ -23,6 +23,10 @@ use patience::Patience;
 pub(crate) trait WayOut: Send {
     /// Tries once to send what one batch became, for as long as there is patience.
     fn send(&mut self, bytes: &Bytes, patience: &Patience) -> Result<Reply, Failure>;
+
+    /// Lets go, until the next batch, of what a forked child must not inherit: connections, which
+    /// it would share, and threads, which it would not have.
+    fn rest(&mut self) {}
 }
 
 /// What the other side said; empty where nobody answers.
@@ -52,6 +56,8 @@ pub(crate) enum Again {
     After(Duration),
     /// After a while, but not if the program is about to end: nobody is there.
     Absent,
+    /// It was not sent at all, for a fork: when that is over.
+    AfterFork,
 }
 
 impl Failure {

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Instant;
@@ -12,8 +13,11 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
     end: Mutex<Option<Instant>>,
-    /// One waiter at most, so that a notice given before it waits is kept for it.
+    /// One waiter at most for each, so that a notice given before it waits is kept for it.
     changed: Notify,
+    /// Forks under way.
+    forks: AtomicUsize,
+    forking: Notify,
 }
 
 impl Patience {
@@ -23,6 +27,29 @@ impl Patience {
         *known = Some(known.map_or(end, |known| known.min(end)));
         drop(known);
         self.changed.notify_one();
+    }
+
+    /// Somebody is about to fork: what would take long and loses nothing by it, stops.
+    pub(crate) fn rest(&self) {
+        self.forks.fetch_add(1, Ordering::Relaxed);
+        self.forking.notify_one();
+    }
+
+    /// After `rest`.
+    pub(crate) fn resume(&self) {
+        self.forks.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// True while somebody forks.
+    pub(crate) fn must_rest(&self) -> bool {
+        self.forks.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits for a fork.
+    pub(crate) async fn fork(&self) {
+        while !self.must_rest() {
+            self.forking.notified().await;
+        }
     }
 
     /// The end, if there is one yet.

@@ -57,6 +57,7 @@ impl Retry {
     pub(crate) fn failed(&mut self, again: Again, now: Instant, random: f64) -> bool {
         let pause = match again {
             Again::Never => return false,
+            Again::AfterFork => return true,
             Again::After(asked) => asked.clamp(ASKED.0, ASKED.1),
             Again::Later | Again::Absent => {
                 let doubled = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));

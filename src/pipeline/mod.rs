@@ -185,6 +185,21 @@ impl Pipeline {
         self.retired.load(Ordering::Relaxed) && self.store.live() == 0 && self.queue.spans() == 0
     }
 
+    /// Before a fork: the worker ends as soon as it is not sending. To be followed by `resume`.
+    pub fn rest(&self) {
+        self.worker.rest();
+    }
+
+    /// After a fork, in the parent: the worker may start again.
+    pub fn resume(&self) {
+        self.worker.resume();
+    }
+
+    /// Starts the worker if something waits for it since before the fork.
+    pub fn catch_up(self: &Arc<Self>) {
+        self.worker.catch_up(self);
+    }
+
     /// True when nothing more will be sent.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)

@@ -36,6 +36,17 @@ struct Lane {
     retry: Retry,
 }
 
+impl Lane {
+    fn new(out: Out) -> Self {
+        Self {
+            out,
+            next: 0,
+            bytes: None,
+            retry: Retry::default(),
+        }
+    }
+}
+
 /// A batch, and what became of it so far.
 struct Parcel {
     request: Bytes,
@@ -46,19 +57,46 @@ struct Parcel {
     rejected: usize,
 }
 
-impl Sender {
-    pub(super) fn new(pipeline: Arc<Pipeline>, outs: Vec<Out>) -> Self {
-        let lane = |out| Lane {
-            out,
-            next: 0,
-            bytes: None,
-            retry: Retry::default(),
-        };
+/// The same while nobody sends. It does not keep its pipeline alive, which keeps it.
+pub(super) struct AtRest {
+    lanes: Vec<Lane>,
+    parcels: VecDeque<Parcel>,
+    done: u64,
+}
+
+impl AtRest {
+    pub(super) fn new(outs: Vec<Out>) -> Self {
         Self {
-            pipeline,
-            lanes: outs.into_iter().map(lane).collect(),
+            lanes: outs.into_iter().map(Lane::new).collect(),
             parcels: VecDeque::new(),
             done: 0,
+        }
+    }
+
+    /// Another way out, before the others.
+    #[cfg(test)]
+    pub(super) fn put_first(&mut self, out: Out) {
+        self.lanes.insert(0, Lane::new(out));
+    }
+
+    pub(super) fn wake(self, pipeline: Arc<Pipeline>) -> Sender {
+        Sender {
+            pipeline,
+            lanes: self.lanes,
+            parcels: self.parcels,
+            done: self.done,
+        }
+    }
+}
+
+impl Sender {
+    /// Stops for a fork, after which somebody else goes on.
+    pub(super) fn rest(mut self) -> AtRest {
+        self.lanes.iter_mut().for_each(|lane| lane.out.way.rest());
+        AtRest {
+            lanes: self.lanes,
+            parcels: self.parcels,
+            done: self.done,
         }
     }
 
@@ -139,6 +177,9 @@ impl Sender {
     fn step(&mut self, index: usize) -> bool {
         let lane = &self.lanes[index];
         let now = Instant::now();
+        if self.pipeline.worker.patience().must_rest() {
+            return false;
+        }
         let due = lane.retry.due().map_or(now, |due| due.max(now));
         let tried = lane.bytes.is_some();
         if (due > now || tried) && self.is_too_late(due) {
@@ -161,6 +202,7 @@ impl Sender {
                 lane.retry.succeeded();
                 lane.go_on();
             }
+            Err(failure) if failure.again == Again::AfterFork => return false,
             Err(failure) => {
                 if self.failed(index, failure) {
                     return false;

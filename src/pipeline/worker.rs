@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 
 use super::Pipeline;
 use super::config::Out;
-use super::sender::Sender;
+use super::sender::{AtRest, Sender};
 use crate::chunk::Chunk;
 use crate::export::doorbell::Doorbell;
 use crate::export::patience::Patience;
-use crate::sys;
+use crate::thread;
 
 /// The worker as its pipeline holds it.
 pub(super) struct Worker {
     doorbell: Doorbell,
+    /// There is a thread now. Changed only with the orders locked.
     started: AtomicBool,
     orders: Mutex<Orders>,
     done: Condvar,
@@ -29,8 +30,8 @@ pub(super) struct Worker {
 
 /// What the application asked for, and how far the worker is.
 struct Orders {
-    /// The ways out, until the worker takes them.
-    outs: Option<Vec<Out>>,
+    /// What the thread works with, while there is none; None also once it will never be needed.
+    desk: Option<Desk>,
     /// Drains asked for, done, and the last that left something unsent.
     drains_wanted: u64,
     drains_done: u64,
@@ -43,7 +44,12 @@ struct Orders {
 impl Worker {
     pub(super) fn new(outs: Vec<Out>) -> Self {
         let orders = Orders {
-            outs: Some(outs),
+            desk: Some(Desk {
+                sender: AtRest::new(outs),
+                batch: Batch::default(),
+                drains: VecDeque::new(),
+                seen: 0,
+            }),
             drains_wanted: 0,
             drains_done: 0,
             drain_failed: 0,
@@ -60,12 +66,47 @@ impl Worker {
         }
     }
 
-    /// Rings, and starts the thread if there is none yet.
+    /// Rings, and starts the thread if there is none.
     pub(super) fn wake(&self, pipeline: &Arc<Pipeline>, urgent: bool) {
-        if !self.started.load(Ordering::Acquire) {
-            self.start(pipeline);
-        }
+        // In this order: `catch_up` clears the bell and looks for work. A ring before that makes
+        // the work visible to it, and after it this thread sees that there is no other.
         self.doorbell.ring(urgent);
+        if !self.started.load(Ordering::Acquire) {
+            self.start(pipeline, &mut self.orders());
+        }
+    }
+
+    /// Tells the thread to end as soon as it is not sending: somebody is about to fork. What it
+    /// works with is kept, and none starts until `resume`.
+    pub(super) fn rest(&self) {
+        let _orders = self.orders();
+        self.patience.rest();
+        self.doorbell.ring(true);
+    }
+
+    /// After `rest`, in the parent: a thread may start again. Call `catch_up` soon.
+    pub(super) fn resume(&self) {
+        let _orders = self.orders();
+        self.patience.resume();
+    }
+
+    /// Starts the thread if something waits for it since before a fork.
+    pub(super) fn catch_up(&self, pipeline: &Arc<Pipeline>) {
+        let mut orders = self.orders();
+        if self.started.load(Ordering::Acquire) {
+            return;
+        }
+        self.doorbell.clear();
+        let drains = orders.drains_wanted > orders.drains_done;
+        if drains || orders.stop || pipeline.queue().spans() > 0 {
+            self.start(pipeline, &mut orders);
+        }
+    }
+
+    /// True while somebody forks: the thread must end before the next thing that takes time. Changed
+    /// only with the orders locked.
+    fn must_rest(&self) -> bool {
+        self.patience.must_rest()
     }
 
     /// Orders that everything queued before be sent, and the thread to end then if it shall `stop`.
@@ -73,7 +114,10 @@ impl Worker {
         // Both in one step: between them the worker could stop, and leave the drain undone.
         let mut orders = self.orders();
         orders.stop |= stop;
-        if !self.started.load(Ordering::Acquire) || orders.stopped {
+        if pipeline.queue().spans() > 0 {
+            self.start(pipeline, &mut orders);
+        }
+        if orders.stopped || self.is_idle(pipeline, &orders) {
             return Drain::Over(pipeline.queue().is_empty());
         }
         orders.drains_wanted += 1;
@@ -106,12 +150,19 @@ impl Worker {
     /// Waits for the end of the thread. True if all was taken in time.
     pub(super) fn stop(&self, drain: Drain, deadline: Instant) -> bool {
         let sent = self.wait_for(drain, deadline);
-        if self.started.load(Ordering::Acquire) {
-            self.wait(deadline, |orders| orders.stopped).stopped && sent
-        } else {
-            self.orders().outs = None;
-            sent
+        let unneeded = || matches!(drain, Drain::Over(_)) && !self.started.load(Ordering::Acquire);
+        let mut orders = self.wait(deadline, |orders| orders.stopped || unneeded());
+        if unneeded() {
+            orders.desk = None;
+            return sent;
         }
+        orders.stopped && sent
+    }
+
+    /// True when there is no thread, nor work that waits for the end of a fork.
+    fn is_idle(&self, pipeline: &Pipeline, orders: &Orders) -> bool {
+        let waiting = self.must_rest() && orders.desk.is_some() && pipeline.queue().spans() > 0;
+        !self.started.load(Ordering::Acquire) && !waiting
     }
 
     /// Lets the thread look whether it is needed any more.
@@ -124,7 +175,7 @@ impl Worker {
     /// True when nobody takes chunks from the queue any more, nor ever will.
     pub(super) fn is_gone(&self) -> bool {
         let orders = self.orders();
-        orders.stopped || (orders.outs.is_none() && !self.started.load(Ordering::Acquire))
+        orders.stopped || (orders.desk.is_none() && !self.started.load(Ordering::Acquire))
     }
 
     pub(super) fn state(&self) -> &'static str {
@@ -156,24 +207,16 @@ impl Worker {
         self.orders().last_error.clone()
     }
 
-    fn start(&self, pipeline: &Arc<Pipeline>) {
-        let mut orders = self.orders();
-        if self.started.load(Ordering::Acquire) {
+    fn start(&self, pipeline: &Arc<Pipeline>, orders: &mut Orders) {
+        if self.started.load(Ordering::Acquire) || self.must_rest() {
             return;
         }
-        let Some(outs) = orders.outs.take() else {
+        let Some(desk) = orders.desk.take() else {
             return;
         };
-        let mut run = Run {
-            pipeline: Arc::clone(pipeline),
-            sender: Sender::new(Arc::clone(pipeline), outs),
-            batch: Batch::default(),
-            drains: VecDeque::new(),
-            seen: 0,
-        };
-        let thread = std::thread::Builder::new().name("nanospan-worker".to_owned());
-        match thread.spawn(move || run.run()) {
-            Ok(_) => self.started.store(true, Ordering::Release),
+        let run = Run::new(Arc::clone(pipeline), desk);
+        match thread::spawn(move || run.run()) {
+            Ok(()) => self.started.store(true, Ordering::Release),
             Err(error) => {
                 // `enqueue` drops what waits once it sees this.
                 orders.stopped = true;
@@ -235,6 +278,15 @@ impl Orders {
     }
 }
 
+/// What the thread works with, while there is none: what one that ended for a fork left to the
+/// next.
+struct Desk {
+    sender: AtRest,
+    batch: Batch,
+    drains: VecDeque<Waiting>,
+    seen: u64,
+}
+
 /// What the thread itself works with.
 struct Run {
     pipeline: Arc<Pipeline>,
@@ -260,13 +312,44 @@ struct Batch {
     since: Option<Instant>,
 }
 
+/// What comes after a turn.
+enum Next {
+    Turn,
+    /// The thread ends, and another will go on.
+    Rest,
+    /// Nothing is left, nor will come.
+    End,
+}
+
 impl Run {
-    fn run(&mut self) {
-        sys::mask_signals();
+    fn new(pipeline: Arc<Pipeline>, desk: Desk) -> Self {
+        Self {
+            sender: desk.sender.wake(Arc::clone(&pipeline)),
+            batch: desk.batch,
+            drains: desk.drains,
+            seen: desk.seen,
+            pipeline,
+        }
+    }
+
+    fn run(mut self) {
         let pipeline = Arc::clone(&self.pipeline);
         let worker = &pipeline.worker;
-        // A panic must not leave a flush waiting, nor a queue filling in silence.
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| while self.turn() {}));
+        let ended = loop {
+            // A panic must not leave a flush waiting, nor a queue filling in silence.
+            let work = std::panic::AssertUnwindSafe(|| self.work());
+            match std::panic::catch_unwind(work) {
+                Ok(Next::Rest) => {
+                    let mut orders = worker.orders();
+                    if worker.must_rest() {
+                        orders.desk = Some(self.rest());
+                        worker.started.store(false, Ordering::Release);
+                        return;
+                    }
+                }
+                ended => break ended,
+            }
+        };
         pipeline.closed.store(true, Ordering::Relaxed);
         self.sender.give_up();
         let mut orders = worker.orders();
@@ -286,11 +369,33 @@ impl Run {
         pipeline.drop_queued();
     }
 
-    /// Does what is due and sleeps until there is more. False when the thread must end.
-    fn turn(&mut self) -> bool {
+    fn rest(self) -> Desk {
+        Desk {
+            sender: self.sender.rest(),
+            batch: self.batch,
+            drains: self.drains,
+            seen: self.seen,
+        }
+    }
+
+    /// Takes turns until the thread must end; says why.
+    fn work(&mut self) -> Next {
+        loop {
+            match self.turn() {
+                Next::Turn => (),
+                end => return end,
+            }
+        }
+    }
+
+    /// Does what is due and sleeps until there is more.
+    fn turn(&mut self) -> Next {
         let pipeline = Arc::clone(&self.pipeline);
         let worker = &pipeline.worker;
         worker.doorbell.clear();
+        if worker.must_rest() {
+            return Next::Rest;
+        }
         let (ticket, stop) = {
             let orders = worker.orders();
             (orders.drains_wanted, orders.stop)
@@ -311,7 +416,7 @@ impl Run {
         self.drained();
         let ended = stop && (self.sender.is_done() || worker.patience.is_over());
         if ended || pipeline.is_over() {
-            return false;
+            return Next::End;
         }
         // With a time set only urgent rings wake. While one way out waits for its next try, another
         // must not wait with it: what comes meanwhile falls due after `delay`.
@@ -320,7 +425,7 @@ impl Run {
         let end = worker.patience.end();
         let next = [next_open, next_batch, next_try, next_look, end];
         worker.doorbell.sleep(next.into_iter().flatten().min());
-        true
+        Next::Turn
     }
 
     /// Gives full batches to the ways out, and the rest once its oldest span has waited for

@@ -16,13 +16,18 @@ use crate::pipeline::{Flush, Pipeline};
 #[pyfunction]
 #[pyo3(signature = (timeout=Given::Missing), text_signature = "(timeout=2.0)")]
 pub(crate) fn flush(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
-    let deadline = Instant::now() + timeout_of(&timeout)?;
+    Ok(flush_within(py, timeout_of(&timeout)?))
+}
+
+/// Hands over what has finished. True if every exporter took all of it within `timeout`.
+pub(super) fn flush_within(py: Python<'_>, timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
     let mut sent = true;
     for (pipeline, flush) in begin(py) {
         sent &= py.detach(|| pipeline.end_flush(flush, deadline));
         lifecycle::deliver(py, &pipeline);
     }
-    Ok(sent)
+    sent
 }
 
 /// All at once: a pipeline that fails must not take the time of another.

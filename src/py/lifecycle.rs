@@ -1,4 +1,5 @@
-//! What happens to pipelines when the process forks or ends, and how notices reach the log.
+//! Which pipelines there are, what happens to them when the process ends, and how notices reach
+//! the log.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,11 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::ffi::turn;
+use super::flush::flush_within;
+use super::fork;
 use crate::pipeline::{self, Pipeline};
 use crate::sys;
+
+// The statics here and in `pipeline` are used only by threads that hold the interpreter, and never
+// while they let go of it. So whoever may run Python in a forked child finds their locks free.
 
 /// Pipelines that may still have something to send: the current one, and retired ones.
 static ALIVE: Mutex<Vec<Weak<Pipeline>>> = Mutex::new(Vec::new());
@@ -20,7 +25,9 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Puts a pipeline in the place of the current one, which ends within `timeout`.
 pub(crate) fn install(py: Python<'_>, new: Arc<Pipeline>, timeout: Duration) -> PyResult<()> {
+    fork::leave_parent();
     register_hooks(py)?;
+    register_with_multiprocessing(py);
     remember(&new);
     if let Some(old) = pipeline::replace(turn(py), Some(new)) {
         py.detach(|| old.retire(timeout));
@@ -29,8 +36,11 @@ pub(crate) fn install(py: Python<'_>, new: Arc<Pipeline>, timeout: Duration) -> 
     Ok(())
 }
 
-/// The pipelines that may still have something to send.
+/// The pipelines that may still have something to send. Their workers are there to do it, even
+/// between a hook that another one has set before a fork, and the fork.
 pub(crate) fn alive() -> Vec<Arc<Pipeline>> {
+    fork::leave_parent();
+    fork::resume();
     let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
     alive.retain(|pipeline| {
         pipeline
@@ -40,9 +50,23 @@ pub(crate) fn alive() -> Vec<Arc<Pipeline>> {
     alive.iter().filter_map(Weak::upgrade).collect()
 }
 
+/// The pipeline that new spans go to.
+pub(crate) fn current(py: Python<'_>) -> Option<Arc<Pipeline>> {
+    fork::leave_parent();
+    pipeline::current(turn(py))
+}
+
+/// True when there is one.
+#[inline]
+pub(crate) fn is_configured(py: Python<'_>) -> bool {
+    fork::leave_parent();
+    pipeline::is_configured(turn(py))
+}
+
 /// Ends all of them. True if everything was taken within `timeout`.
 pub(crate) fn shutdown(py: Python<'_>, timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
+    fork::leave_parent();
     let current = pipeline::replace(turn(py), None);
     let mut sent = true;
     let begin = |pipeline: Arc<Pipeline>| {
@@ -68,8 +92,7 @@ static LAST: Mutex<Option<Arc<Pipeline>>> = Mutex::new(None);
 
 /// The current pipeline, or the last one.
 pub(crate) fn current_or_last(py: Python<'_>) -> Option<Arc<Pipeline>> {
-    pipeline::current(turn(py))
-        .or_else(|| LAST.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    current(py).or_else(|| LAST.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
 fn remember(pipeline: &Arc<Pipeline>) {
@@ -110,8 +133,9 @@ static EXITING: AtomicBool = AtomicBool::new(false);
 /// that holds the interpreter.
 static BELOW: AtomicUsize = AtomicUsize::new(0);
 
-/// Held while Python code that may wait for the interpreter runs below a frame of ours.
-pub(crate) struct Below;
+/// Held while Python code that may wait for the interpreter runs below a frame of ours. The epoch
+/// is that in which it was counted.
+pub(crate) struct Below(u32);
 
 impl Below {
     /// None once the program has begun to end: then the thread must not call Python.
@@ -119,14 +143,18 @@ impl Below {
         if is_exiting() {
             return None;
         }
+        fork::leave_parent();
         BELOW.store(BELOW.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        Some(Self)
+        Some(Self(sys::epoch()))
     }
 }
 
 impl Drop for Below {
     fn drop(&mut self) {
-        BELOW.store(BELOW.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        fork::leave_parent();
+        if self.0 == sys::epoch() {
+            BELOW.store(BELOW.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -169,30 +197,51 @@ fn pass_on(py: Python<'_>, pipeline: &Pipeline) {
     drop(logged);
 }
 
-/// In a child made by `fork` every lock and thread of the parent's pipelines is lost: a new
-/// pipeline with the same settings takes the current one's place, and the old are never touched.
-#[pyfunction]
-#[pyo3(name = "_after_fork_in_child")]
-fn after_fork_in_child(py: Python<'_>) {
-    sys::forked();
-    let inherited = pipeline::replace(turn(py), None);
-    let all = std::mem::take(&mut *ALIVE.lock().unwrap_or_else(PoisonError::into_inner));
-    std::mem::forget(all);
+/// In a forked child the threads of the parent's pipelines are gone and their locks may be held for
+/// ever: a new pipeline with the same settings takes the current one's place.
+pub(super) fn be_reborn(py: Python<'_>) {
+    BELOW.store(0, Ordering::Relaxed);
+    ALIVE.lock().unwrap_or_else(PoisonError::into_inner).clear();
     let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
-    std::mem::forget(last);
-    let Some(inherited) = inherited else { return };
-    if let Ok(reborn) = inherited.reborn() {
-        remember(&reborn);
-        pipeline::replace(turn(py), Some(reborn));
-    } else {
-        // Its file cannot be opened again: the child goes on without tracing, and says so.
-        let logging = py
-            .import("logging")
-            .and_then(|l| l.call_method1("getLogger", ("nanospan",)));
-        let text = "a trace file could not be opened in a forked child: it records no spans";
-        let _ = logging.and_then(|logger| logger.call_method1("warning", (text,)));
+    let inherited = pipeline::replace(turn(py), None);
+    if let Some(inherited) = &inherited {
+        if let Ok(reborn) = inherited.reborn() {
+            remember(&reborn);
+            pipeline::replace(turn(py), Some(reborn));
+        } else {
+            // Its file cannot be opened again: the child goes on without tracing, and says so.
+            let logging = py
+                .import("logging")
+                .and_then(|l| l.call_method1("getLogger", ("nanospan",)));
+            let text = "a trace file could not be opened in a forked child: it records no spans";
+            let _ = logging.and_then(|logger| logger.call_method1("warning", (text,)));
+        }
     }
-    std::mem::forget(inherited);
+    // Whoever was at work in one of these when the process forked, holds it, and so keeps what he
+    // worked with from being closed here. What rests has no connections.
+    drop((last, inherited));
+}
+
+/// What the end of the program has left of `EXIT_TIMEOUT`: a worker of `multiprocessing` ends in
+/// two or three steps.
+static EXIT_TIME: Mutex<Duration> = Mutex::new(EXIT_TIMEOUT);
+
+fn within_exit_time<T>(work: impl FnOnce(Duration) -> T) -> T {
+    let left = *EXIT_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let begun = Instant::now();
+    let result = work(left);
+    let left = left.saturating_sub(begun.elapsed());
+    *EXIT_TIME.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    result
+}
+
+/// Sends what has finished, in the time that the end of the program may take.
+#[pyfunction]
+#[pyo3(name = "_flush_at_exit")]
+fn flush_at_exit(py: Python<'_>) {
+    within_exit_time(|left| {
+        flush_within(py, left);
+    });
 }
 
 /// Ends all pipelines, as the program does.
@@ -200,7 +249,9 @@ fn after_fork_in_child(py: Python<'_>) {
 #[pyo3(name = "_at_exit")]
 fn at_exit(py: Python<'_>) {
     EXITING.store(true, Ordering::Relaxed);
-    shutdown(py, EXIT_TIMEOUT);
+    within_exit_time(|left| {
+        shutdown(py, left);
+    });
     let deadline = Instant::now() + BELOW_TIMEOUT;
     while BELOW.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
         py.detach(|| std::thread::sleep(Duration::from_millis(1)));
@@ -216,9 +267,19 @@ fn register_hooks(py: Python<'_>) -> PyResult<()> {
     }
     py.import("atexit")?
         .call_method1("register", (wrap_pyfunction!(at_exit, py)?,))?;
-    let hooks = PyDict::new(py);
-    hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
-    py.import("os")?
-        .call_method("register_at_fork", (), Some(&hooks))?;
-    Ok(())
+    fork::register_hooks(py)
+}
+
+/// Where `multiprocessing` has been imported, its workers send what they have before they end.
+pub(super) fn register_with_multiprocessing(py: Python<'_>) {
+    let register = || {
+        let modules = py.import("sys")?.getattr("modules")?;
+        if modules.contains("multiprocessing.util")? {
+            py.import("nanospan._multiprocessing")?
+                .call_method1("register", (wrap_pyfunction!(flush_at_exit, py)?,))?;
+        }
+        PyResult::Ok(())
+    };
+    // A program may have put anything there: that is no reason for `configure` to fail.
+    let _ = register();
 }

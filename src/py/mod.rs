@@ -12,6 +12,7 @@ mod exporter;
 mod fast;
 mod ffi;
 mod flush;
+mod fork;
 mod hint;
 mod lifecycle;
 mod sampler;

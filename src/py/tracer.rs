@@ -17,7 +17,7 @@ use super::scope::{self, Scope};
 use super::span::{PySpan, change};
 use super::start::{Arguments, no_op};
 use super::value::{Reader, text};
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::sampler::{Ratio, Sampler, Strategy};
 use crate::trace::Trace;
 use crate::tracer::Tracer;
@@ -54,13 +54,13 @@ impl PyTracer {
     /// The pipeline that new spans go to; None when there is none, and inside a log handler that
     /// a notice of ours called.
     pub(crate) fn pipeline(py: Python<'_>) -> Option<Arc<Pipeline>> {
-        pipeline::current(turn(py)).filter(|_| !lifecycle::is_delivering())
+        lifecycle::current(py).filter(|_| !lifecycle::is_delivering())
     }
 
     /// True when there is one.
     #[inline]
     pub(crate) fn is_configured(py: Python<'_>) -> bool {
-        pipeline::is_configured(turn(py)) && !lifecycle::is_delivering()
+        lifecycle::is_configured(py) && !lifecycle::is_delivering()
     }
 
     fn known_or_new(

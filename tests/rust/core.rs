@@ -274,10 +274,95 @@ fn a_replaced_pipeline_ends_with_its_last_open_span() {
     recording.pipeline.retire(TIMEOUT);
     assert_eq!(recording.pipeline.worker_state(), "running");
     open.finish(turn::take().turn(), None).unwrap();
+    wait_for("stopped", &recording.pipeline);
+    assert_eq!(recording.memory.batches().len(), 2);
+}
+
+#[test]
+fn a_worker_rests_until_the_forks_are_over_and_nothing_is_lost_or_sent_twice() {
+    let recording = recording(|_| (), None);
+    let Recording { pipeline, .. } = &recording;
+    recording
+        .start("first", Parent::Root)
+        .finish(turn::take().turn(), None)
+        .unwrap();
+    pipeline.rest();
+    pipeline.rest();
+    wait_for("not_started", pipeline);
+    recording
+        .start("second", Parent::Root)
+        .finish(turn::take().turn(), None)
+        .unwrap();
+    assert!(!pipeline.flush(Duration::from_millis(20)));
+    pipeline.resume();
+    pipeline.catch_up();
+    assert_eq!(pipeline.worker_state(), "not_started");
+    pipeline.resume();
+    pipeline.catch_up();
+    assert_eq!(pipeline.worker_state(), "running");
+    let names: Vec<_> = recording.spans().into_iter().map(|s| s.name).collect();
+    assert_eq!(names, ["first", "second"]);
+}
+
+#[test]
+fn a_shutdown_while_the_worker_rests_ends_after_the_fork() {
+    let recording = recording(|_| (), None);
+    let Recording { pipeline, .. } = &recording;
+    recording
+        .start("first", Parent::Root)
+        .finish(turn::take().turn(), None)
+        .unwrap();
+    pipeline.rest();
+    wait_for("not_started", pipeline);
+    let sent = thread::scope(|scope| {
+        let shutdown = scope.spawn(|| {
+            let deadline = std::time::Instant::now() + TIMEOUT;
+            let flush = pipeline.begin_shutdown(turn::take().turn(), deadline);
+            pipeline.end_shutdown(flush, deadline)
+        });
+        thread::sleep(Duration::from_millis(5));
+        pipeline.resume();
+        pipeline.catch_up();
+        shutdown.join().unwrap()
+    });
+    assert!(sent);
+    assert_eq!(pipeline.worker_state(), "stopped");
+    assert_eq!(pipeline.counters().sent.get(), 1);
+}
+
+#[test]
+fn threads_that_finish_spans_beside_many_forks_lose_none() {
+    let recording = recording(|_| (), None);
+    let Recording { pipeline, .. } = &recording;
+    let spans = if cfg!(miri) { 50 } else { 2_000 };
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..spans {
+                    recording
+                        .start("span", Parent::Root)
+                        .finish(turn::take().turn(), None)
+                        .unwrap();
+                    thread::yield_now();
+                }
+            });
+        }
+        for _ in 0..spans / 10 {
+            pipeline.rest();
+            thread::yield_now();
+            pipeline.resume();
+            pipeline.catch_up();
+        }
+    });
+    assert_eq!(recording.spans().len(), 2 * spans);
+    assert_eq!(pipeline.counters().sent.get(), 2 * spans as u64);
+}
+
+fn wait_for(state: &str, pipeline: &Pipeline) {
     let deadline = std::time::Instant::now() + TIMEOUT;
-    while recording.pipeline.worker_state() != "stopped" {
-        assert!(std::time::Instant::now() < deadline, "the worker goes on");
+    while pipeline.worker_state() != state {
+        let now = pipeline.worker_state();
+        assert!(std::time::Instant::now() < deadline, "the worker is {now}");
         thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(recording.memory.batches().len(), 2);
 }

@@ -27,7 +27,7 @@ from support.plain import PlainSpan, json_request, json_spans
 _SOURCES = Path(__file__).parent.parent / "collector"
 _CACHE = Path(__file__).parent.parent.parent / "target" / "collector"
 
-BUILD_TIMEOUT = 420.0
+BUILD_TIMEOUT = 480.0
 """From nothing a build takes a minute or two; pytest ends a run that stands still for ten."""
 
 _START_TIMEOUT = 20.0

@@ -11,12 +11,16 @@ _TESTS = Path(__file__).parent.parent
 
 
 def run_python(
-    code: str, *arguments: str | Path, timeout: float = 60
+    code: str | Path, *arguments: str | Path, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `code` in a new process, where `support` can be imported; past the deadline raises."""
+    """Runs `code` in a new process, where `support` can be imported; past the deadline raises.
+
+    A path is that of a program.
+    """
     path = os.pathsep.join([str(_TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    program = [str(code)] if isinstance(code, Path) else ["-c", dedent(code)]
     return subprocess.run(
-        [sys.executable, "-c", dedent(code), *map(str, arguments)],
+        [sys.executable, *program, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -25,10 +29,10 @@ def run_python(
     )
 
 
-def checked_python(code: str, *arguments: str | Path, timeout: float = 60) -> str:
+def checked_python(code: str | Path, *arguments: str | Path, timeout: float = 60) -> str:
     """As `run_python`, for code that must end well and say nothing on stderr; gives its stdout."""
     completed = run_python(code, *arguments, timeout=timeout)
-    assert (completed.returncode, completed.stderr) == (0, "")
+    assert (completed.returncode, completed.stderr) == (0, ""), completed.stderr
     return completed.stdout
 
 

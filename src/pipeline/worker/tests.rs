@@ -185,7 +185,8 @@ fn put_first(pipeline: &Pipeline, way: impl WayOut + 'static) {
         bytes: Box::new(|request| request),
         way: Box::new(way),
     };
-    orders.outs.as_mut().expect("not started").insert(0, out);
+    let desk = orders.desk.as_mut().expect("not started");
+    desk.sender.put_first(out);
 }
 
 fn wait_until(is_so: impl Fn() -> bool) {

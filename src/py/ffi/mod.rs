@@ -7,7 +7,7 @@ mod method;
 mod peek;
 mod recycle;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 
 use pyo3::ffi;
@@ -153,4 +153,19 @@ pub(crate) fn interpreter_id(_py: Python<'_>) -> i64 {
     // SAFETY: a thread attached to an interpreter, as `_py` shows, has a current one, which lives
     // as long as the thread is attached (CPython C API, PyInterpreterState_Get).
     unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) }
+}
+
+/// Has the main thread call `work` as soon as it runs Python code again. False when it cannot: too
+/// many others want the same.
+pub(crate) fn call_soon(_py: Python<'_>, work: fn()) -> bool {
+    extern "C" fn call(work: *mut c_void) -> c_int {
+        // SAFETY: `call_soon` made this pointer of a `fn()`.
+        let work = unsafe { std::mem::transmute::<*mut c_void, fn()>(work) };
+        // A panic must not reach C. What it would have done is lost, and nothing else.
+        let _ = std::panic::catch_unwind(work);
+        0
+    }
+    // SAFETY: function pointers and data pointers are of one size where CPython runs, and `call`
+    // turns this one back before it is used (CPython C API, Py_AddPendingCall).
+    unsafe { ffi::Py_AddPendingCall(Some(call), work as *mut c_void) == 0 }
 }
