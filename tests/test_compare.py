@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from support.by_hand import attribute, good_request, good_span
 from support.compare import assert_same_spans
@@ -14,6 +15,14 @@ def test_order_and_packing_make_no_difference():
     assert_same_spans(
         [good_request(three), good_request(two, one)], [good_request(one, two, three)]
     )
+
+
+def test_no_status_is_an_unset_status():
+    without, unset = good_span(), Span()
+    without.ClearField("status")
+    unset.CopyFrom(without)
+    unset.status.SetInParent()
+    assert_same_spans([good_request(without)], [good_request(unset)])
 
 
 def _set(**fields):

@@ -51,11 +51,6 @@ class Collector:
         """Where it receives OTLP/HTTP."""
         return f"http://127.0.0.1:{self.http_port}"
 
-    @property
-    def grpc_endpoint(self) -> str:
-        """Where it receives OTLP/gRPC."""
-        return f"http://127.0.0.1:{self.grpc_port}"
-
     def start(self) -> None:
         """Starts it on ports of its own choice; returns when it receives."""
         for _ in range(3):  # another process may take a port between our look and the start
@@ -70,18 +65,18 @@ class Collector:
             raise RuntimeError(f"the Collector does not start again: {self._log()}")
 
     def kill(self) -> None:
-        """Ends it as a power cut would.
+        """Ends it at once, whatever it is doing.
 
         A line that it was writing is cut off: it was never acknowledged.
         """
-        process = self._running()
-        process.kill()
-        self._reap(process)
+        assert self._process is not None, "the Collector does not run"
+        self._process.kill()
+        self._reap(self._process)
         with self.file.open("ab+") as file:
             file.truncate(_end_of_last_line(file))
 
     def stop(self) -> None:
-        """Lets it end in its own time, if it runs."""
+        """Lets it end in its own time, if it runs; fails if it ends badly."""
         if self._process is None:
             return
         process = self._process
@@ -94,6 +89,7 @@ class Collector:
             raise
         finally:
             self._reap(process)
+        assert process.returncode == 0, self._log()
 
     def requests(self) -> list[ExportTraceServiceRequest]:
         """Every acknowledged request, as Google's protobuf reads the Collector's JSON."""
@@ -104,20 +100,16 @@ class Collector:
         return json_spans("".join(self.lines()))
 
     def lines(self) -> Iterator[str]:
-        """The lines of its file; more than fits memory may have come."""
+        """The lines of its file, without one that it is still writing."""
         if self.file.exists():
             with self.file.open(encoding="utf-8", newline="\n") as file:
                 file.seek(self._begin)
-                yield from file
+                yield from (line for line in file if line.endswith("\n"))
 
     def forget(self) -> None:
         """From now on shows only what comes later."""
         if self.file.exists():
             self._begin = self.file.stat().st_size
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None, "the Collector does not run"
-        return self._process
 
     def _try_to_start(self) -> bool:
         assert self._process is None, "the Collector runs already"
@@ -234,9 +226,10 @@ def _free_ports(count: int) -> list[int]:
     Among the latter, a client that keeps trying a port while the Collector is down is one day
     given that very port as its own, and connects to itself.
     """
+    system = random.SystemRandom()  # the other one is seeded alike in every run of the tests
     ports: list[int] = []
     while len(ports) < count:
-        port = random.SystemRandom().randrange(20_000, 32_000)
+        port = system.randrange(20_000, 32_000)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

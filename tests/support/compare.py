@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 Fields: TypeAlias = dict[str, str]
 """All that a span says: the path of each field, and its value as JSON."""
@@ -58,7 +59,9 @@ def _spans(requests: Iterable[ExportTraceServiceRequest]) -> Iterator[Fields]:
                 within["scope.schema_url"] = json.dumps(scope_spans.schema_url)
                 for span in scope_spans.spans:
                     ids = {"trace_id": span.trace_id.hex(), "span_id": span.span_id.hex()}
-                    yield within | _fields("", span) | ids
+                    # A status that is not there says as much as an empty one.
+                    unset = _fields("status", Status())
+                    yield within | unset | _fields("", span) | ids
 
 
 def _fields(path: str, message: Any) -> Fields:

@@ -1,8 +1,8 @@
 """What is wrong with an OTLP request of traces, by OpenTelemetry's rules and by nanospan's own.
 
 The rules are those of the comments in OTLP's `.proto` files, of the trace API and SDK, and of W3C
-Trace Context. Stricter than OTLP, for nanospan promises it: no span without a name, none of
-unspecified kind, no request without spans.
+Trace Context. Stricter than OTLP, for nanospan promises it: no span without a name, no request
+without spans.
 """
 
 import re
@@ -67,7 +67,7 @@ def _span(where: str, span: Span) -> Iterator[str]:
             yield f"{where} parent_span_id: its own"
     if not span.name:
         yield f"{where} name: empty"
-    if span.kind not in range(1, 6):
+    if span.kind not in range(6):
         yield f"{where} kind: {span.kind}"
     if not span.start_time_unix_nano:
         yield f"{where} start_time_unix_nano: none"
