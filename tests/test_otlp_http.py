@@ -294,6 +294,22 @@ def test_a_collector_that_fails_does_not_hold_up_the_other_exporters(receiver, t
     assert [len(json.loads(line)["resourceSpans"]) for line in path.read_text().splitlines()]
 
 
+def test_a_collector_that_fails_for_long_leaves_room_for_the_other_exporters(receiver, tmp_path):
+    receiver.reply(Status(503, retry_after="30"))
+    path = tmp_path / "traces"
+    queue = QueueConfig(max_entries=40, max_batch_size=5, max_coalescing_delay=3600)
+    _configure(receiver, FileExporter(path), queue=queue)
+    for _ in range(60):
+        for _ in range(5):
+            tracing.start_span("x").finish()
+        nanospan.flush(0.01)
+    assert path.read_text().count('"name":"x"') == 300
+    assert set(_dropped()) == {"export_failed"}
+    assert nanospan.stats()["queued_spans"] <= 40
+    nanospan.shutdown(0)
+    assert sum(_dropped().values()) == 300
+
+
 # What answers say
 
 

@@ -82,6 +82,11 @@ impl<T> Queue<T> {
         Some(chunk)
     }
 
+    /// True when more than half of what may be finished and unsent is.
+    pub(crate) fn is_half_full(&self) -> bool {
+        2 * self.spans() > self.max_spans || 2 * self.bytes() > self.max_bytes
+    }
+
     /// Spans finished and unsent.
     pub(crate) fn spans(&self) -> usize {
         unsent(&self.spans_in, &self.spans_out)

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Again;
-
 /// The longest pause after the first failure; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause of all.
@@ -13,17 +11,15 @@ const ASKED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// Who waits is tried for no sooner than this after a failure: many may wait, one after the other,
 /// and a collector that has no time must not have less by it.
 const HURRIED: Duration = Duration::from_millis(100);
-/// A batch is not tried again later than this after its first try.
-const TOTAL: Duration = Duration::from_secs(60);
+/// A batch that is older is not tried again.
+pub(crate) const LONGEST_AGE: Duration = Duration::from_secs(60);
 
 /// How the tries of one way out go.
 #[derive(Debug, Default)]
 pub(crate) struct Retry {
     /// In a row, whatever the batch.
     failures: u32,
-    /// When the batch at hand was first tried.
-    since: Option<Instant>,
-    /// The last failure.
+    /// The last of them.
     failed_at: Option<Instant>,
     /// Nothing is tried before; none is at once.
     due: Option<Instant>,
@@ -37,44 +33,22 @@ impl Retry {
         self.due
     }
 
-    /// A try begins.
-    pub(crate) fn begin(&mut self, now: Instant) {
-        self.since.get_or_insert(now);
-    }
-
-    /// The batch was taken.
+    /// A batch was taken.
     pub(crate) fn succeeded(&mut self) {
         *self = Self::default();
     }
 
-    /// The batch is given up; what is behind it keeps to the same pauses.
-    pub(crate) fn gave_up(&mut self) {
-        self.since = None;
-    }
-
-    /// The try failed. False when the batch has been tried for too long. `random` is from 0 to 1:
-    /// the tries of many processes that fail at once must not come back at once.
-    pub(crate) fn failed(&mut self, again: Again, now: Instant, random: f64) -> bool {
-        let pause = match again {
-            Again::Never => return false,
-            Again::AfterFork => return true,
-            Again::After(asked) => asked.clamp(ASKED.0, ASKED.1),
-            Again::Later | Again::Absent => {
-                let doubled = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));
-                doubled.min(LONGEST_PAUSE).mul_f64(0.5 + random / 2.0)
-            }
-        };
+    /// A try failed, and another may do better: at the time that is returned. `random` is from 0 to
+    /// 1: the tries of many processes that fail at once must not come back at once.
+    pub(crate) fn failed(&mut self, asked: Option<Duration>, now: Instant, random: f64) -> Instant {
+        let doubled = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));
+        let own = doubled.min(LONGEST_PAUSE).mul_f64(0.5 + random / 2.0);
+        let due = now + asked.map_or(own, |asked| asked.clamp(ASKED.0, ASKED.1));
         self.failures = self.failures.saturating_add(1);
-        self.asked = matches!(again, Again::After(_));
         self.failed_at = Some(now);
-        let due = now + pause;
         self.due = Some(due);
-        self.since.is_none_or(|since| due <= since + TOTAL)
-    }
-
-    /// True when the batch at hand has been tried for so long.
-    pub(crate) fn has_lasted(&self, time: Duration) -> bool {
-        self.since.is_some_and(|since| since.elapsed() >= time)
+        self.asked = asked.is_some();
+        due
     }
 
     /// Somebody waits: the next try is due soon, unless the other side said when.
@@ -105,64 +79,43 @@ mod tests {
         Duration::from_secs_f64(seconds)
     }
 
-    fn pauses(again: Again, random: f64) -> Vec<f64> {
-        let mut now = Instant::now();
+    fn pauses(asked: Option<Duration>, random: f64) -> Vec<f64> {
+        let now = Instant::now();
         let mut retry = Retry::default();
-        retry.begin(now);
-        let mut pauses = Vec::new();
-        while retry.failed(again, now, random) {
-            let due = retry.due().unwrap();
-            pauses.push((due - now).as_secs_f64());
-            now = due;
-            retry.begin(now);
-        }
-        pauses
+        let pause = |_| (retry.failed(asked, now, random) - now).as_secs_f64();
+        (0..7).map(pause).collect()
     }
 
     #[test]
-    fn pauses_double_up_to_a_bound_and_end_after_a_minute() {
-        assert_eq!(pauses(Again::Later, 1.0), [1., 2., 4., 8., 16., 16.]);
-        assert_eq!(
-            pauses(Again::Absent, 0.0),
-            [0.5, 1., 2., 4., 8., 8., 8., 8., 8., 8.]
-        );
-        assert!(pauses(Again::Never, 1.0).is_empty());
+    fn pauses_double_up_to_a_bound_and_their_length_is_half_chance() {
+        assert_eq!(pauses(None, 1.0), [1., 2., 4., 8., 16., 16., 16.]);
+        assert_eq!(pauses(None, 0.0), [0.5, 1., 2., 4., 8., 8., 8.]);
+        let mut retry = Retry {
+            failures: u32::MAX,
+            ..Retry::default()
+        };
+        retry.failed(None, Instant::now(), 0.5);
     }
 
     #[test]
     fn the_other_side_says_when_within_bounds() {
-        assert_eq!(pauses(Again::After(seconds(25.)), 0.5), [25., 25.]);
-        assert_eq!(pauses(Again::After(Duration::MAX), 0.5), [30., 30.]);
-        assert!(
-            pauses(Again::After(Duration::ZERO), 0.5)
-                .iter()
-                .all(|p| *p >= 0.1)
-        );
+        assert_eq!(pauses(Some(seconds(25.)), 0.5), [25.; 7]);
+        assert_eq!(pauses(Some(Duration::MAX), 0.5), [30.; 7]);
+        assert_eq!(pauses(Some(Duration::ZERO), 0.5), [0.1; 7]);
     }
 
     #[test]
     fn who_waits_hurries_the_next_try_unless_the_other_side_said_when() {
         let now = Instant::now();
         let mut retry = Retry::default();
-        retry.failed(Again::After(seconds(3.)), now, 0.5);
+        retry.failed(Some(seconds(3.)), now, 0.5);
         retry.hurry();
         assert_eq!(retry.due(), Some(now + seconds(3.)));
-        retry.failed(Again::Later, now, 0.5);
+        retry.failed(None, now, 0.5);
         retry.hurry();
         assert_eq!(retry.due(), Some(now + HURRIED));
-    }
-
-    #[test]
-    fn a_batch_that_is_given_up_leaves_its_pause_to_the_next_and_a_success_none() {
-        let now = Instant::now();
-        let mut retry = Retry::default();
-        retry.begin(now);
-        assert!(!retry.failed(Again::Later, now + TOTAL, 1.0));
-        retry.gave_up();
-        assert_eq!(retry.due(), Some(now + TOTAL + FIRST_PAUSE));
-        retry.begin(now + TOTAL + FIRST_PAUSE);
-        assert!(retry.failed(Again::Later, now + TOTAL + FIRST_PAUSE, 1.0));
         retry.succeeded();
+        retry.hurry();
         assert_eq!(retry.due(), None);
     }
 

@@ -12,7 +12,7 @@ use super::Pipeline;
 use super::config::Out;
 use crate::chunk::Chunk;
 use crate::counter::Reason;
-use crate::export::retry::Retry;
+use crate::export::retry::{LONGEST_AGE, Retry};
 use crate::export::{Again, Failure, Reply};
 use crate::otlp::answer;
 
@@ -49,6 +49,7 @@ impl Lane {
 
 /// A batch, and what became of it so far.
 struct Parcel {
+    made: Instant,
     request: Bytes,
     spans: usize,
     bytes: usize,
@@ -103,6 +104,7 @@ impl Sender {
     /// Takes a batch. Its spans stay in the queue's account until every way out is done with it.
     pub(super) fn take(&mut self, chunks: &[Chunk]) {
         self.parcels.push_back(Parcel {
+            made: Instant::now(),
             request: self.pipeline.request(chunks).into(),
             spans: chunks.iter().map(Chunk::spans).sum(),
             bytes: chunks.iter().map(Chunk::bytes).sum(),
@@ -111,6 +113,7 @@ impl Sender {
         });
         // Where there is no way out, all of them are done with it.
         self.settle();
+        self.make_room();
     }
 
     /// How many batches were taken.
@@ -144,7 +147,7 @@ impl Sender {
         waiting.filter_map(|lane| lane.retry.due()).min()
     }
 
-    /// Somebody waits: what failed is tried again at once.
+    /// Somebody waits: what failed is tried again soon.
     pub(super) fn hurry(&mut self) {
         self.lanes.iter_mut().for_each(|lane| lane.retry.hurry());
     }
@@ -156,20 +159,37 @@ impl Sender {
     }
 
     fn give_up_lane(&mut self, index: usize) {
+        while self.lose(index, Reason::Shutdown, "the time to send was over") {}
+    }
+
+    /// Drops the next batch of one way out, if there is one.
+    fn lose(&mut self, index: usize, reason: Reason, why: &str) -> bool {
         let lane = &mut self.lanes[index];
-        let left = self.parcels.range_mut((lane.next - self.done) as usize..);
-        if left.len() > 0 {
-            let name = &lane.out.name;
-            let text = || format!("spans were not exported: {name}: the time to send was over");
-            self.pipeline.notices.leave(name, text);
-        }
-        for parcel in left {
-            let reason = match lane.bytes.take() {
-                Some(_tried) => Reason::ExportFailed,
-                None => Reason::Shutdown,
-            };
-            parcel.lost.get_or_insert(reason);
-            lane.next += 1;
+        let Some(parcel) = self.parcels.get_mut((lane.next - self.done) as usize) else {
+            return false;
+        };
+        let name = &lane.out.name;
+        let text = || format!("spans were not exported: {name}: {why}");
+        self.pipeline.notices.leave(name, text);
+        let tried = lane.bytes.is_some();
+        let reason = if tried { Reason::ExportFailed } else { reason };
+        parcel.lost.get_or_insert(reason);
+        lane.go_on();
+        true
+    }
+
+    /// Where one way out fails and another does not, what waits for the first must leave room in
+    /// the queue for what goes to the second.
+    fn make_room(&mut self) {
+        while self.pipeline.queue.is_half_full()
+            && self.lanes.iter().any(|lane| lane.next > self.done)
+        {
+            for index in 0..self.lanes.len() {
+                if self.lanes[index].next == self.done {
+                    self.lose(index, Reason::ExportFailed, "too many spans wait");
+                }
+            }
+            self.settle();
         }
     }
 
@@ -194,7 +214,6 @@ impl Sender {
         let Some(parcel) = self.parcels.get_mut((lane.next - self.done) as usize) else {
             return false;
         };
-        lane.retry.begin(now);
         match lane.send(&self.pipeline, &parcel.request) {
             Ok(reply) => {
                 let rejected = lane.rejected(&self.pipeline, &reply, parcel.spans);
@@ -215,25 +234,66 @@ impl Sender {
 
     /// True if the batch is to be tried again; else it is lost.
     fn failed(&mut self, index: usize, failure: Failure) -> bool {
+        let asked = match failure.again {
+            Again::Never => {
+                self.fail(index, failure);
+                return false;
+            }
+            Again::After(pause) => Some(pause),
+            Again::Later | Again::Absent | Again::AfterFork => None,
+        };
         let lane = &mut self.lanes[index];
-        let now = Instant::now();
-        let again = lane.retry.failed(failure.again, now, random());
-        let due = lane.retry.due().filter(|_| again).unwrap_or(now);
+        let due = lane.retry.failed(asked, Instant::now(), random());
         // The program is about to end: it does not wait for nobody, nor past its end.
         let ending = self.pipeline.worker.patience().end().is_some();
-        let hopeless = (ending && failure.again == Again::Absent) || self.is_too_late(due);
-        let again = again && !hopeless;
-        let lane = &mut self.lanes[index];
-        lane.tell(&self.pipeline, failure, again);
-        if !again {
-            self.parcels[(lane.next - self.done) as usize].lost = Some(Reason::ExportFailed);
-            lane.retry.gave_up();
-            lane.go_on();
-        }
-        if hopeless {
+        if (ending && failure.again == Again::Absent) || self.is_too_late(due) {
+            self.fail(index, failure);
             self.give_up_lane(index);
+            return false;
         }
-        again
+        let is_old = |parcel: &Parcel| due > parcel.made + LONGEST_AGE;
+        if self.waiting(index).is_some_and(is_old) {
+            self.fail(index, failure);
+            // What waited behind it is not tried just to fail once more.
+            while self.waiting(index).is_some_and(is_old) {
+                self.lose(index, Reason::ExportFailed, "too old");
+            }
+            return false;
+        }
+        let why = self.keep_error(index, &failure);
+        // A collector that starts anew is gone for seconds: that is worth no word.
+        let parcel = self.waiting(index);
+        if parcel.is_some_and(|parcel| parcel.made.elapsed() >= WORTH_A_WORD) {
+            let name = &self.lanes[index].out.name;
+            let late = || format!("spans are not exported yet: {name}: {why}; it is tried again");
+            self.pipeline.notices.leave(name, late);
+        }
+        true
+    }
+
+    /// The batch that a way out takes next.
+    fn waiting(&self, index: usize) -> Option<&Parcel> {
+        let next = self.lanes[index].next - self.done;
+        self.parcels.get(next as usize)
+    }
+
+    /// Drops the batch that failed.
+    fn fail(&mut self, index: usize, failure: Failure) {
+        let why = self.keep_error(index, &failure);
+        self.lose(index, Reason::ExportFailed, &why);
+    }
+
+    /// Says what went wrong, and keeps it for those who ask.
+    fn keep_error(&self, index: usize, failure: &Failure) -> String {
+        let Failure { why, reply, .. } = failure;
+        let reason = answer::reason(&reply.content_type, &reply.body);
+        let colon = if reason.is_empty() { "" } else { ": " };
+        let why = format!("{why}{colon}{reason}");
+        let name = &self.lanes[index].out.name;
+        self.pipeline
+            .worker
+            .set_last_error(format!("{name}: {why}"));
+        why
     }
 
     fn is_too_late(&self, due: Instant) -> bool {
@@ -301,22 +361,6 @@ impl Lane {
             pipeline.worker.set_last_error(text);
         }
         rejected
-    }
-
-    /// Keeps what went wrong for those who ask. Those who do not are told when spans are lost, and
-    /// when they may soon be: a collector that starts anew is gone for seconds.
-    fn tell(&self, pipeline: &Pipeline, failure: Failure, again: bool) {
-        let reason = answer::reason(&failure.reply.content_type, &failure.reply.body);
-        let colon = if reason.is_empty() { "" } else { ": " };
-        let text = format!("{}: {}{colon}{reason}", self.out.name, failure.why);
-        if !again {
-            let lost = || format!("spans were not exported: {text}");
-            pipeline.notices.leave(&self.out.name, lost);
-        } else if self.retry.has_lasted(WORTH_A_WORD) {
-            let late = || format!("spans are not exported yet: {text}; it is tried again");
-            pipeline.notices.leave(&self.out.name, late);
-        }
-        pipeline.worker.set_last_error(text);
     }
 }
 
