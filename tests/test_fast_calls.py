@@ -112,7 +112,7 @@ def test_a_block_is_entered_and_left_by_hand_and_by_an_exit_stack(recording):
         span = stack.enter_context(tracing.start_as_current_span("by a stack"))
         assert tracing.active_span() is span
     assert tracing.active_span() is None
-    assert recording.names() == ["by hand", "by a stack"]
+    assert recording.names() == ["by a stack", "by hand"]
 
 
 def test_the_entrance_of_a_block_leads_nowhere_for_other_objects():
