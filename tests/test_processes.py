@@ -341,6 +341,8 @@ def test_a_flush_in_a_hook_before_a_fork_is_no_flush_in_vain(tmp_path):
         "import nanospan, os; os.register_at_fork(before=lambda: flushed.append(nanospan.flush()))"
         + CONFIGURE
         + """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # a flush takes a thread
 flushed = []
 for n in range(5):
     traced(f"parent {n}")
