@@ -10,6 +10,8 @@ SUPPORTED := 3.10 3.11 3.12 3.13
 MIRI_SAMPLE ?= store::
 MIRI_TESTS ?= store record attribute
 LOOM_TESTS ?= --lib model::
+# Where `make demo` sends its traces too: the URL of anything that takes OTLP over HTTP.
+ENDPOINT ?=
 # How long `make soak` makes spans.
 SOAK_SECONDS ?= 120
 # More words for pytest, as in `make test PYTEST_ARGS='-k fork -x'`.
@@ -36,8 +38,8 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: .venv/.built ## Run a small traced service and draw its slowest request
-	@$(BIN)/python examples/demo.py
+demo: .venv/.built ## Run a small traced service and draw its slowest request; send to ENDPOINT=URL
+	@$(BIN)/python examples/demo.py $(if $(ENDPOINT),--endpoint '$(ENDPOINT)')
 
 .PHONY: dev
 dev: .venv/.built .venv/.dev ## Build the extension into .venv, with all tools for working on it
