@@ -1,6 +1,7 @@
 # The tasks of nanospan. They need Python >= 3.10 with venv, Rust >= 1.85 with a C compiler, and make;
 # everything else is installed from PyPI into .venv. Tests that send to a real Collector build it
-# with Go >= 1.26, and are skipped where that is missing. CI calls `make check` and nothing else.
+# with Go >= 1.26, and are skipped where that is missing; those of `make viewers` also take Java 17,
+# Maven and Chromium. CI calls `make check` and nothing else.
 
 # The interpreter that .venv is made from. After another choice: `make clean` first.
 PYTHON ?= python3
@@ -90,6 +91,10 @@ bench: .venv/.dev ## The cost of a span beside a reference in C and opentelemetr
 soak: .venv/.built .venv/.dev ## Two minutes of spans for a Collector that is killed twice meanwhile
 	NANOSPAN_SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest tests/test_soak.py $(PYTEST_ARGS)
 
+.PHONY: viewers
+viewers: .venv/.built .venv/.dev ## The recipes of docs/viewers.md: takes Java, Maven, Go and Chromium
+	NANOSPAN_VIEWERS=1 $(BIN)/python -m pytest tests/test_viewers.py $(PYTEST_ARGS)
+
 .PHONY: check
 check: ## What CI runs, in its order
 	@$(MAKE) lint
@@ -102,12 +107,13 @@ check: ## What CI runs, in its order
 	@$(MAKE) soak
 
 .PHONY: deep
-deep: ## The long checks: Miri, AddressSanitizer, Loom, 20,000 examples a property, every Python found
+deep: ## The long checks: Miri, sanitizer, Loom, 20,000 examples a property, every Python, viewers
 	@$(MAKE) miri
 	@$(MAKE) sanitize
 	@$(MAKE) loom
 	@$(MAKE) suites VERSIONS='$(SUPPORTED_HERE)' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=night --timeout=0 -o faulthandler_timeout=0'
+	@$(MAKE) viewers
 
 .PHONY: clean
 clean: ## Remove what the other targets made
