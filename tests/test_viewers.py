@@ -167,16 +167,36 @@ def texts(url, profile):
     return Text(dumped.stdout).pieces
 
 
-def told(span):
-    """A span of Zipkin's API, as far as the demo's file must say the same."""
-    return span["id"], span.get("parentId", ""), span["name"], span["timestamp"], span["duration"]
+class Told(NamedTuple):
+    """A span, as far as Zipkin's API and the demo's file must say the same."""
+
+    span_id: str
+    parent_id: str
+    name: str
+    begin: int  # microseconds, as the Collector rounds them for Zipkin
+    duration: int
+    failed: bool
+    events: list[str]
 
 
-def expected(span):
-    """The same of a span in the demo's file. The Collector rounds to microseconds for Zipkin."""
+def told_by_zipkin(span):
+    events = sorted(note["value"].partition("|")[0] for note in span.get("annotations", []))
+    times = span["timestamp"], span["duration"]
+    failed = "error" in span.get("tags", {})
+    return Told(span["id"], span.get("parentId", ""), span["name"], *times, failed, events)
+
+
+def told_by_file(span):
     begin, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
-    parent, name = span.get("parentSpanId", ""), span["name"].lower()
-    return span["spanId"], parent, name, (begin + 500) // 1000, (end - begin + 500) // 1000
+    return Told(
+        span["spanId"],
+        span.get("parentSpanId", ""),
+        span["name"].lower(),
+        (begin + 500) // 1000,
+        (end - begin + 500) // 1000,
+        span.get("status", {}).get("code") == 2,
+        sorted(event["name"] for event in span.get("events", [])),
+    )
 
 
 def test_zipkin_has_every_span_of_the_demo(zipkin):
@@ -187,7 +207,8 @@ def test_zipkin_has_every_span_of_the_demo(zipkin):
         return found if whole else None
 
     for trace, spans in until(ARRIVAL_TIMEOUT, arrived).items():
-        assert sorted(map(told, spans)) == sorted(map(expected, zipkin.traces[trace]))
+        made = zipkin.traces[trace]
+        assert sorted(map(told_by_zipkin, spans)) == sorted(map(told_by_file, made))
 
 
 def test_zipkins_page_of_the_slowest_trace_names_its_spans(zipkin, tmp_path):
