@@ -91,6 +91,22 @@ bench: .venv/.dev ## The cost of a span beside a reference in C and opentelemetr
 soak: .venv/.built .venv/.dev ## Two minutes of spans for a Collector that is killed twice meanwhile
 	NANOSPAN_SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest tests/test_soak.py $(PYTEST_ARGS)
 
+.PHONY: wheel
+wheel: .venv/.dist ## A manylinux wheel and an sdist in dist/, each tried in an empty environment
+	rm -rf dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" CARGO_TARGET_DIR=target/wheel $(BIN)/maturin build --release \
+		--locked --zig --compatibility manylinux_2_17 --interpreter $(BIN)/python --out dist
+	$(BIN)/maturin sdist --out dist
+	$(BIN)/python tests/dist.py dist/*
+	$(call try,$(CURDIR)/dist/*.whl --no-index)
+	$(call try,$(CURDIR)/dist/*.tar.gz)
+
+.PHONY: sdist
+sdist: .venv/.dist
+	rm -rf target/sdist
+	$(BIN)/maturin sdist --out target/sdist
+	$(BIN)/python tests/dist.py target/sdist/*
+
 .PHONY: viewers
 viewers: .venv/.built .venv/.dev ## The recipes of docs/viewers.md: takes Java, Maven, Go and Chromium
 	NANOSPAN_VIEWERS=1 $(BIN)/python -m pytest tests/test_viewers.py $(PYTEST_ARGS)
@@ -100,6 +116,7 @@ check: ## What CI runs, in its order
 	@$(MAKE) lint
 	@$(MAKE) core
 	@$(MAKE) types
+	@$(MAKE) sdist
 	@$(MAKE) miri MIRI_TESTS='$(MIRI_SAMPLE)'
 	@$(MAKE) loom LOOM_MAX_PREEMPTIONS=2
 	@$(MAKE) suites VERSIONS='$(firstword $(SUPPORTED_HERE)) $(lastword $(SUPPORTED_HERE))' EXAMPLES=ci
@@ -111,13 +128,14 @@ deep: ## The long checks: Miri, sanitizer, Loom, 20,000 examples a property, eve
 	@$(MAKE) miri
 	@$(MAKE) sanitize
 	@$(MAKE) loom
+	@$(MAKE) wheel
 	@$(MAKE) suites VERSIONS='$(SUPPORTED_HERE)' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=night --timeout=0 -o faulthandler_timeout=0'
 	@$(MAKE) viewers
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf .venv .venvs target python/nanospan/*.so
+	rm -rf .venv .venvs target dist python/nanospan/*.so
 
 # Miri interprets the core and reports undefined behaviour. It knows no real clock or randomness,
 # so isolation is off.
@@ -204,6 +222,10 @@ PYTHON_HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get
 	$(BIN)/python -m pip install --quiet --group build --group test --group check
 	@touch $@
 
+.venv/.dist: .venv/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --group build --group dist
+	@touch $@
+
 .venvs/%/.python:
 	$(call python,$*) -m venv --clear .venvs/$*
 	.venvs/$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1,<27'
@@ -212,6 +234,16 @@ PYTHON_HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get
 .venvs/%/.test: .venvs/%/.python pyproject.toml
 	.venvs/$*/bin/python -m pip install --quiet --group build --group test
 	@touch $@
+
+# Installs a distribution into an empty environment away from these files, and tries it there.
+define try
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(BIN)/python -m venv "$$folder"; \
+	cd "$$folder"; \
+	echo "trying $(1)"; \
+	env -u PYO3_PYTHON bin/python -m pip install --quiet $(1); \
+	bin/python -I $(CURDIR)/tests/smoke.py
+endef
 
 # The interpreter of a version, from PATH or from pyenv; empty if neither has it.
 python = $(shell for python in python$(1) "$$(pyenv prefix $(1) 2>/dev/null)/bin/python"; do \

@@ -23,15 +23,21 @@
 //! | [`record`], [`store`] | the working memory of an open span, and the pool of it |
 //! | [`span`], [`tracer`], [`trace`], [`chunk`] | handles, their starts, the trace they belong to, and its finished spans |
 //! | [`pipeline`], `export`, [`otlp`] | from there to the exporters |
+//! | [`turn`] | the proof that one thread at a time is at the application's side of all this |
 //! | [`counter`], [`notice`] | what is counted, and what waits for the application's log |
-//! | [`sys`], `sync` | what only the operating system knows; locks and atomics, Loom's in its tests |
+//! | [`sys`], [`thread`], `sync` | what only the operating system or the processor knows; our threads; locks and atomics, Loom's in its tests |
 //! | [`view`] | traces as text, for the console exporter and `nanospan view` |
 //! | `py` | the Python module; without the feature `python` the crate is the core alone |
+//!
+//! Unsafe code is in [`turn`], [`sys`] and `py::ffi`, and nowhere else; each block says whose promise it
+//! relies on.
 //!
 //! Words that are not OpenTelemetry's:
 //!
 //! - *local trace*: the spans of one request in this process, whatever their tracer: what is decided,
 //!   waits and is handed over together. Its *verdict* is the decision that they share.
+//! - *turn*: the interpreter's lock as the core sees it. Whoever has it touches open spans without a
+//!   lock or a locked instruction; the worker never has it.
 //! - *record*: what an open span holds. It lives in a *slot* of the store, and a handle finds it by
 //!   the slot's number and its generation.
 //! - *chunk*: finished spans of a local trace, in wire form. It waits in the trace's `ChunkSlot`, from

@@ -114,11 +114,16 @@ pub fn is_main_thread() -> bool {
 }
 
 /// What the kernel calls this thread; 0 where it has no such number.
+#[cfg(target_os = "linux")]
 pub fn thread_id() -> i32 {
+    // The function `gettid` came with glibc 2.30; wheels must load where there is 2.17.
     // SAFETY: takes nothing and cannot fail (gettid(2)).
-    #[cfg(target_os = "linux")]
-    return unsafe { libc::gettid() };
-    #[cfg(not(target_os = "linux"))]
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// What the kernel calls this thread; 0 where it has no such number.
+#[cfg(not(target_os = "linux"))]
+pub fn thread_id() -> i32 {
     0
 }
 

@@ -306,7 +306,7 @@ def test_a_collector_that_fails_for_long_leaves_room_for_the_other_exporters(rec
     assert path.read_text().count('"name":"x"') == 300
     assert set(_dropped()) == {"export_failed"}
     assert nanospan.stats()["queued_spans"] <= 40
-    nanospan.shutdown(0)
+    nanospan.shutdown(5)
     assert sum(_dropped().values()) == 300
 
 

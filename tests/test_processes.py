@@ -310,6 +310,50 @@ assert threads() == 2
     )
 
 
+@pytest.mark.parametrize("forker", ["fork()", "threading.Thread(target=fork).start()"])
+def test_what_waited_before_a_fork_is_sent_after_it_though_nothing_else_happens(tmp_path, forker):
+    spans = _spans(
+        tmp_path,
+        CONFIGURE.replace("=3600", "=0.2")
+        + f"""
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # about the thread of the program itself
+
+def fork():
+    traced("waiting")
+    if not (pid := os.fork()):
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+{forker}
+deadline = time.monotonic() + 20
+while b"waiting" not in open(sys.argv[1], "rb").read():
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
+""",
+    )
+    assert _names(spans) == ["waiting"]
+
+
+def test_a_flush_in_a_hook_before_a_fork_is_no_flush_in_vain(tmp_path):
+    spans = _spans(
+        tmp_path,
+        "import nanospan, os; os.register_at_fork(before=lambda: flushed.append(nanospan.flush()))"
+        + CONFIGURE
+        + """
+flushed = []
+for n in range(5):
+    traced(f"parent {n}")
+    if not (pid := os.fork()):
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+assert flushed == [True] * 5
+os._exit(0)
+""",
+    )
+    assert _names(spans) == [f"parent {n}" for n in range(5)]
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="Python warns since 3.12")
 @pytest.mark.parametrize("how", ["os.fork", "Process", "forkpty", "preexec_fn"])
 def test_python_does_not_warn_about_a_fork_of_one_python_thread(tmp_path, how):

@@ -143,7 +143,8 @@ impl Worker {
         // A little earlier, so that what is given up then is counted when the caller goes on.
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
-        self.patience.end_by(now + left.mul_f64(0.95));
+        let to_count = (left / 4).min(TO_COUNT);
+        self.patience.end_by(now + left.saturating_sub(to_count));
         self.order(pipeline, true)
     }
 
@@ -256,6 +257,9 @@ impl fmt::Debug for Worker {
             .finish_non_exhaustive()
     }
 }
+
+/// How long before the end of a shutdown the ways out must be done.
+const TO_COUNT: Duration = Duration::from_millis(100);
 
 /// An order to send everything.
 #[derive(Clone, Copy, Debug)]

@@ -158,7 +158,7 @@ impl Drop for Below {
     }
 }
 
-/// How long the end of the program waits for threads that are below a frame of ours.
+/// How long the end of the program waits at least for threads that are below a frame of ours.
 const BELOW_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// True if the program configured its log. Where it did not, Python prints warnings on the standard
@@ -252,10 +252,12 @@ fn at_exit(py: Python<'_>) {
     within_exit_time(|left| {
         shutdown(py, left);
     });
-    let deadline = Instant::now() + BELOW_TIMEOUT;
-    while BELOW.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
-        py.detach(|| std::thread::sleep(Duration::from_millis(1)));
-    }
+    within_exit_time(|left| {
+        let deadline = Instant::now() + left.max(BELOW_TIMEOUT);
+        while BELOW.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+            py.detach(|| std::thread::sleep(Duration::from_millis(1)));
+        }
+    });
 }
 
 /// Registers the hooks of this process once. The first caller does it; another thread that comes

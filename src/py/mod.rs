@@ -1,4 +1,5 @@
-//! The Python module `nanospan._core`. Everything here converts, calls the core, and returns.
+//! The Python module `nanospan._core`. Everything here converts, calls the core, and returns. `ffi` is
+//! the one room with unsafe code; `fast` has the short way of the calls that hot code makes.
 
 mod argument;
 mod block;
