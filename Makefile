@@ -1,6 +1,7 @@
 # The tasks of nanospan. They need Python >= 3.10 with venv, Rust >= 1.85 with a C compiler, and make;
 # everything else is installed from PyPI into .venv. Tests that send to a real Collector build it
-# with Go >= 1.26, and are skipped where that is missing. CI calls `make check` and nothing else.
+# with Go >= 1.26, and are skipped where that is missing; those of `make viewers` also take Java 17,
+# Maven and Chromium. CI calls `make check` and nothing else.
 
 # The interpreter that .venv is made from. After another choice: `make clean` first.
 PYTHON ?= python3
@@ -10,6 +11,8 @@ SUPPORTED := 3.10 3.11 3.12 3.13
 MIRI_SAMPLE ?= store::
 MIRI_TESTS ?= store record attribute
 LOOM_TESTS ?= --lib model::
+# Where `make demo` sends its traces too: the URL of anything that takes OTLP over HTTP.
+ENDPOINT ?=
 # How long `make soak` makes spans.
 SOAK_SECONDS ?= 120
 # More words for pytest, as in `make test PYTEST_ARGS='-k fork -x'`.
@@ -36,8 +39,8 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: .venv/.built ## Run a small traced service and draw its slowest request
-	@$(BIN)/python examples/demo.py
+demo: .venv/.built ## Run a small traced service and draw its slowest request; send to ENDPOINT=URL
+	@$(BIN)/python examples/demo.py $(if $(ENDPOINT),--endpoint '$(ENDPOINT)')
 
 .PHONY: dev
 dev: .venv/.built .venv/.dev ## Build the extension into .venv, with all tools for working on it
@@ -104,6 +107,10 @@ sdist: .venv/.dist
 	$(BIN)/maturin sdist --out target/sdist
 	$(BIN)/python tests/dist.py target/sdist/*
 
+.PHONY: viewers
+viewers: .venv/.built .venv/.dev ## The recipes of docs/viewers.md: takes Java, Maven, Go and Chromium
+	NANOSPAN_VIEWERS=1 $(BIN)/python -m pytest tests/test_viewers.py $(PYTEST_ARGS)
+
 .PHONY: check
 check: ## What CI runs, in its order
 	@$(MAKE) lint
@@ -117,13 +124,14 @@ check: ## What CI runs, in its order
 	@$(MAKE) soak
 
 .PHONY: deep
-deep: ## The long checks: Miri, AddressSanitizer, Loom, 20,000 examples a property, every Python found
+deep: ## The long checks: Miri, sanitizer, Loom, 20,000 examples a property, every Python, viewers
 	@$(MAKE) miri
 	@$(MAKE) sanitize
 	@$(MAKE) loom
 	@$(MAKE) wheel
 	@$(MAKE) suites VERSIONS='$(SUPPORTED_HERE)' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=night --timeout=0 -o faulthandler_timeout=0'
+	@$(MAKE) viewers
 
 .PHONY: clean
 clean: ## Remove what the other targets made

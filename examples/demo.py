@@ -1,8 +1,9 @@
 """A traced web shop under load, and its slowest request as a waterfall.
 
 Starts the service of `shop/service.py` in this process, sends it requests from a second one
-(`shop/load.py`), writes the traces to a file and shows the slowest with `nanospan view`.
-Needs nothing but nanospan; ends by itself within seconds.
+(`shop/load.py`), writes the traces to a file and shows the slowest with `nanospan view`; with
+`--endpoint`, also sends them to a collector. Needs nothing but nanospan; ends by itself within
+seconds.
 """
 
 import argparse
@@ -24,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 SAMPLING_RATE = 0.8
 LOAD_TIMEOUT = 8.0
 STOP_TIMEOUT = 2.0
+SEND_TIMEOUT = 10.0
 VIEW_TIMEOUT = 5.0
 
 
@@ -73,19 +75,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--file", type=Path, default=HERE / "traces.jsonl", help="for the traces")
     parser.add_argument("--requests", type=int, default=80, help="how many to send")
+    parser.add_argument("--endpoint", metavar="URL", help="of a collector that gets the traces too")
     options = parser.parse_args()
 
     options.file.unlink(missing_ok=True)
-    nanospan.configure(
-        service_name="shop",
-        exporter=nanospan.FileExporter(options.file),
-        sampling_rate=SAMPLING_RATE,
-    )
+    exporters: list[nanospan.FileExporter | nanospan.OtlpExporter]
+    exporters = [nanospan.FileExporter(options.file)]
+    if options.endpoint:
+        try:
+            exporters.append(nanospan.OtlpExporter(options.endpoint))
+        except ValueError as error:
+            parser.error(str(error))
+    nanospan.configure(service_name="shop", exporter=exporters, sampling_rate=SAMPLING_RATE)
     with tempfile.TemporaryDirectory() as folder:
         requests, answers = asyncio.run(serve_and_load(Path(folder) / "shop.db", options.requests))
-    written = nanospan.flush(timeout=STOP_TIMEOUT)
+    nanospan.shutdown(timeout=SEND_TIMEOUT)
     stats = nanospan.stats()
-    nanospan.shutdown(timeout=STOP_TIMEOUT)
 
     spans = list(spans_in(options.file)) if options.file.exists() else []
     traces = {span["traceId"] for span in spans}
@@ -101,11 +106,21 @@ def main() -> int:
     print(f"  {again} --slowest 3 --attributes")
     print(
         f"\n{requests} requests ({by_status}): {len(traces)} traces recorded,"
-        f" {stats['sent']} of {stats['started']} spans, {errors} with an error."
+        f" {len(spans)} of {stats['started']} spans, {errors} with an error."
     )
-    if not written or not spans or stats["sent"] != len(spans) or stats["recorded"] != len(spans):
+    recorded, sent = stats["recorded"], stats["sent"]
+    if not spans or len(spans) != recorded:
         print(f"not every recorded span is in the file: {len(spans)} of {stats}", file=sys.stderr)
         return 1
+    if sent != recorded:
+        print(
+            f"{options.endpoint or from_here(options.file)} took {sent} of {recorded} spans:"
+            f" {stats['last_error']}",
+            file=sys.stderr,
+        )
+        return 1
+    if options.endpoint:
+        print(f"{sent} spans were sent to {options.endpoint}.")
     return shown.returncode
 
 

@@ -19,7 +19,6 @@ from nanospan.testing.strategies import finished_spans
 from support.by_hand import good_request, good_span, post
 from support.collector import BUILD_TIMEOUT, collector_binary, running_collector
 from support.compare import assert_same_spans
-from support.pending import needs_otlp_exporter
 from support.plain import google_spans, json_request, request_spans
 from support.process import checked_python, run_python
 
@@ -175,7 +174,6 @@ def _requests_in(path):
     return [json_request(line) for line in text.split("\n") if line]
 
 
-@needs_otlp_exporter
 @settings(max_examples=max(10, settings.default.max_examples // 5))
 @given(
     all_facts=st.lists(finished_spans(), min_size=1, max_size=5),
@@ -202,7 +200,6 @@ def test_whatever_is_made_arrives_whole(lasting_collector, all_facts, compressio
     assert_same_spans(lasting_collector.requests(), _requests_in(made))
 
 
-@needs_otlp_exporter
 def test_the_spans_of_the_demos_shop_arrive_whole(collector, tmp_path):
     said = checked_python(
         """

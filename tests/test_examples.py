@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -9,6 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from support.receiver import Receiver
+from support.reply import PartialSuccess, Status
+
+pytest_plugins = ("support.plugin",)
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -148,6 +154,66 @@ def test_the_demo_has_events_threads_and_siblings(demo: Demo) -> None:
         demo.spans[parent] for parent in siblings if demo.spans[parent]["name"] == "price_lines"
     ]
     assert max(siblings[span["spanId"]] for span in gathered) == 3
+
+
+def test_the_demo_sends_its_spans_to_an_endpoint_too(receiver: Receiver, tmp_path: Path) -> None:
+    arguments = ("--file", "traces.jsonl", "--endpoint", receiver.endpoint)
+    completed = run(EXAMPLES / "demo.py", *arguments, cwd=tmp_path)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    lines = (tmp_path / "traces.jsonl").read_text(encoding="utf-8").splitlines()
+    made = Demo(completed, [json.loads(line) for line in lines]).spans
+    arrived = [span["span_id"] for span in receiver.spans()]
+    assert sorted(arrived) == sorted(made)
+    said = completed.stdout.splitlines()[-1]
+    assert said == f"{len(made)} spans were sent to {receiver.endpoint}."
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        pytest.param(Status(403), "403", id="forbidden"),
+        pytest.param(PartialSuccess(1, "one too old"), "one too old", id="one rejected"),
+    ],
+)
+def test_the_demo_fails_and_says_why_when_not_every_span_was_taken(
+    receiver: Receiver, reply: Status | PartialSuccess, reason: str, tmp_path: Path
+) -> None:
+    receiver.reply(reply)
+    endpoint = receiver.endpoint
+    completed = run(EXAMPLES / "demo.py", "--file", "t", "--endpoint", endpoint, cwd=tmp_path)
+    said = completed.stderr.splitlines()[-1]
+    numbers = re.fullmatch(rf"{re.escape(endpoint)} took (\d+) of (\d+) spans: (.*)", said)
+    assert numbers is not None, said
+    assert completed.returncode == 1
+    assert int(numbers[1]) == len(receiver.spans()) < int(numbers[2])
+    assert reason in numbers[3]
+
+
+def test_the_demo_fails_and_says_why_when_nothing_listens(tmp_path: Path) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{unheard.getsockname()[1]}"
+        completed = run(EXAMPLES / "demo.py", "--file", "t", "--endpoint", endpoint, cwd=tmp_path)
+    assert completed.returncode == 1
+    assert "POST /checkout" in completed.stdout, "it still draws"
+    said = completed.stderr.splitlines()[-1]
+    assert said.startswith(f"{endpoint} took 0 of ")
+    assert "Connection refused" in said
+
+
+def test_make_demo_passes_an_endpoint_on() -> None:
+    def command(*variables: str) -> str:
+        return subprocess.run(
+            ["make", "--dry-run", "--assume-old=.venv/.built", "demo", *variables],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+            cwd=EXAMPLES.parent,
+        ).stdout
+
+    assert "endpoint" not in command()
+    assert "demo.py --endpoint 'http://h:4318'\n" in command("ENDPOINT=http://h:4318")
 
 
 def start(span: dict[str, Any]) -> int:

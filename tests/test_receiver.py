@@ -16,7 +16,6 @@ import nanospan
 from nanospan import tracing
 from nanospan.testing.strategies import finished_spans
 from support.by_hand import Poster, attribute, good_request, good_span, post
-from support.pending import needs_otlp_exporter
 from support.plain import google_spans
 from support.receiver import running_receiver
 from support.reply import (
@@ -359,7 +358,6 @@ def test_a_receiver_ends_while_clients_still_wait():
                 post(receiver.endpoint, b"")
 
 
-@needs_otlp_exporter
 @settings(max_examples=max(10, settings.default.max_examples // 5))
 @given(st.lists(finished_spans(), min_size=1, max_size=5), st.sampled_from(["none", "gzip"]))
 def test_generated_spans_leave_nothing_to_complain_of(all_facts, compression):

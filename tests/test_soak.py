@@ -15,7 +15,6 @@ from typing import NamedTuple
 import pytest
 
 from support.collector import BUILD_TIMEOUT, running_collector
-from support.pending import needs_otlp_exporter
 
 pytest_plugins = ("support.plugin",)
 
@@ -29,7 +28,7 @@ WARM, LATE = (0.4, 0.6), (0.85, 1.0)
 MAX_BATCH = 512 + 4
 """Spans that may be on their way when the Collector dies: a batch, made of whole requests."""
 
-pytestmark = [pytest.mark.timeout(BUILD_TIMEOUT + SECONDS + 90), needs_otlp_exporter]
+pytestmark = pytest.mark.timeout(BUILD_TIMEOUT + SECONDS + 90)
 
 
 class Sample(NamedTuple):

@@ -54,7 +54,7 @@ class Collector:
     def start(self) -> None:
         """Starts it on ports of its own choice; returns when it receives."""
         for _ in range(3):  # another process may take a port between our look and the start
-            self.http_port, self.grpc_port = _free_ports(2)
+            self.http_port, self.grpc_port = free_ports(2)
             if self._try_to_start():
                 return
         raise RuntimeError(f"the Collector does not start: {self._log()}")
@@ -119,7 +119,7 @@ class Collector:
             self._process = process = subprocess.Popen(
                 [self._binary, config], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
             )
-        if _says_ready(process):
+        if says_ready(process):
             return True
         process.kill()
         self._reap(process)
@@ -174,6 +174,35 @@ def running_collector(folder: Path, *, zipkin: str | None = None) -> Iterator[Co
         collector.stop()
 
 
+def says_ready(process: subprocess.Popen[bytes]) -> bool:
+    """Waits for its word; False when it ended instead, or said nothing in time."""
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        return bool(selector.select(_START_TIMEOUT)) and process.stdout.readline() == b"ready\n"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, below those that the kernel gives to outgoing connections.
+
+    Among the latter, a client that keeps trying a port while the Collector is down is one day
+    given that very port as its own, and connects to itself.
+    """
+    system = random.SystemRandom()  # the other one is seeded alike in every run of the tests
+    ports: list[int] = []
+    while len(ports) < count:
+        port = system.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in ports:
+            ports.append(port)
+    return ports
+
+
 @functools.cache
 def collector_binary() -> Path:
     """Builds it, once for each version of its sources.
@@ -220,27 +249,6 @@ def _unavailable(reason: str) -> NoReturn:
     pytest.skip(f"needs the OpenTelemetry Collector, but {reason}")
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below those that the kernel gives to outgoing connections.
-
-    Among the latter, a client that keeps trying a port while the Collector is down is one day
-    given that very port as its own, and connects to itself.
-    """
-    system = random.SystemRandom()  # the other one is seeded alike in every run of the tests
-    ports: list[int] = []
-    while len(ports) < count:
-        port = system.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in ports:
-            ports.append(port)
-    return ports
-
-
 def _end_of_last_line(file: BinaryIO) -> int:
     """How much of the file is whole lines."""
     at = file.seek(0, os.SEEK_END)
@@ -252,11 +260,3 @@ def _end_of_last_line(file: BinaryIO) -> int:
             return begin + newline + 1
         at = begin
     return 0
-
-
-def _says_ready(process: subprocess.Popen[bytes]) -> bool:
-    """False when it ended instead, or said nothing in time."""
-    assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        return bool(selector.select(_START_TIMEOUT)) and process.stdout.readline() == b"ready\n"
