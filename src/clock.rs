@@ -124,8 +124,7 @@ struct Look {
 struct Known {
     first: Look,
     tie: Tie,
-    /// When the tie falls due for renewal.
-    due_ticks: u64,
+    /// How long a tie holds.
     renewal_ticks: u64,
     /// When wall time last jumped against the ticks.
     jumped_at: Option<Instant>,
@@ -166,7 +165,8 @@ impl Ticks {
     fn anchor(&mut self) -> (Anchor, u64) {
         if let Self::Known(known) = self {
             let ticks = sys::ticks();
-            if ticks < known.due_ticks {
+            // Wraps, and so renews, where the counter ran back: a machine that slept may start it anew.
+            if ticks.wrapping_sub(known.tie.ticks) < known.renewal_ticks {
                 return (Anchor::Ticks(known.tie), known.tie.wall_ns_at(ticks));
             }
         }
@@ -175,8 +175,7 @@ impl Ticks {
 
     #[cold]
     fn renewed(&mut self) -> (Anchor, u64) {
-        let now = Look::now();
-        let wall_ns = wall_ns();
+        let (now, wall_ns) = together();
         match self {
             Self::Unknown if sys::has_ticks() => *self = Self::Measuring(now),
             Self::Unknown => *self = Self::Unfit,
@@ -215,7 +214,6 @@ impl Known {
                 ticks: now.ticks,
                 rate,
             },
-            due_ticks: now.ticks.saturating_add(renewal_ticks),
             renewal_ticks,
             jumped_at: None,
         }
@@ -237,19 +235,45 @@ impl Known {
             }
             self.first = now;
         }
-        let rate = if since >= MEASURE {
-            now.rate_since(&self.first).unwrap_or(self.tie.rate)
-        } else {
-            self.tie.rate
-        };
+        let mut rate = self.tie.rate;
+        if since >= MEASURE {
+            match now.rate_since(&self.first) {
+                // The system's clock is being set right by a part in 2,000 at most.
+                Some(measured) if measured.abs_diff(rate) <= rate / 1_000 => rate = measured,
+                // One of the two stood still meanwhile, as a sleeping machine's clock does.
+                _ => self.first = now,
+            }
+        }
         self.tie = Tie {
             wall_ns,
             ticks: now.ticks,
             rate,
         };
-        self.due_ticks = now.ticks.saturating_add(self.renewal_ticks);
         true
     }
+}
+
+/// Both clocks and wall time at one moment. Where the thread was interrupted in between it looks again,
+/// a few times: what is read apart would make a jump that never was.
+fn together() -> (Look, u64) {
+    /// About a microsecond.
+    const CLOSE: u64 = 3_000;
+    let look = || {
+        let before = sys::ticks();
+        let read = (Look::now(), wall_ns());
+        (sys::ticks().wrapping_sub(before), read)
+    };
+    let mut best = look();
+    for _ in 0..4 {
+        if best.0 < CLOSE {
+            break;
+        }
+        let next = look();
+        if next.0 < best.0 {
+            best = next;
+        }
+    }
+    best.1
 }
 
 fn wall_ns() -> u64 {
@@ -297,6 +321,39 @@ mod tests {
         assert!(known.renew(now, wall_ns));
         assert!(known.renew(now, wall_ns + 1_000_000_000), "the first");
         assert!(!known.renew(now, wall_ns), "the second");
+    }
+
+    #[test]
+    fn a_counter_that_begins_anew_is_noticed_by_the_next_root() {
+        let first = Look::now();
+        std::thread::sleep(MEASURE);
+        let (now, wall_ns) = together();
+        let Some(rate) = now.rate_since(&first) else {
+            return; // no counter here
+        };
+        let mut known = Known::new(first, now, wall_ns, rate);
+        known.tie.ticks = u64::MAX / 2;
+        let mut ticks = Ticks::Known(known);
+        let (anchor, read) = ticks.anchor();
+        assert!(read >= wall_ns && anchor.now_ns() >= read);
+        assert!(anchor.now_ns() - wall_ns < 1_000_000_000);
+    }
+
+    #[test]
+    fn a_rate_is_not_believed_when_one_clock_stood_still() {
+        let first = Look::now();
+        std::thread::sleep(MEASURE);
+        let (now, wall_ns) = together();
+        let Some(rate) = now.rate_since(&first) else {
+            return; // no counter here
+        };
+        let mut known = Known::new(first, now, wall_ns, rate);
+        let slept = Look {
+            at: now.at + MEASURE,
+            ticks: now.ticks + 1_000 * (now.ticks - first.ticks),
+        };
+        known.renew(slept, known.tie.wall_ns_at(slept.ticks));
+        assert_eq!(known.tie.rate, rate);
     }
 
     #[test]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import nanospan
 from nanospan import SpanKind, StatusCode, tracing
 from nanospan.testing import strategies
+from support.process import checked_python
 from support.recording import recording as new_recording
 
 pytest_plugins = ("support.plugin",)
@@ -150,3 +151,84 @@ def test_a_span_is_held_by_the_context_in_which_it_is_active_and_by_nobody_after
 
     outer, inner = contextvars.Context().run(enter)
     assert (outer(), inner()) == (None, None)
+
+
+@pytest.mark.parametrize("start", ["span", "block"])
+def test_a_destructor_that_traces_while_a_name_is_read_harms_nobody(start):
+    # The name is no UTF-8: reading it allocates, and before 3.12 any allocation may collect.
+    code = f"""
+        import gc
+        import nanospan
+        from nanospan import tracing
+
+        nanospan.configure(exporter=nanospan.MemoryExporter())
+        raised = []
+
+        class Cycle:
+            def __init__(self):
+                self.me = self
+
+            def __del__(self):
+                try:
+                    tracing.start_span("in a destructor").finish()
+                except BaseException as error:
+                    raised.append(error)
+                if goes_on:
+                    Cycle()
+                    held.append([[], [], [], [], []])
+
+        goes_on, held = True, []
+        Cycle()
+        gc.set_threshold(1)
+        for _ in range(50):
+            if {start!r} == "span":
+                tracing.start_span("a\\ud800").finish()
+            else:
+                with tracing.start_as_current_span("a\\ud800"):
+                    pass
+        goes_on = False
+        gc.set_threshold(700)
+        assert not raised, raised[0]
+    """
+    assert checked_python(code) == ""
+
+
+def test_an_exception_that_cannot_be_told_is_let_go_of_at_once(recording):
+    held = []
+
+    class Big:
+        pass
+
+    class Untold(Exception):
+        def __str__(self):
+            local = Big()
+            held.append(weakref.ref(local))
+            raise RuntimeError
+
+    for _ in range(3):
+        with pytest.raises(Untold), tracing.start_as_current_span("x"):
+            raise Untold
+    gc.collect()
+    assert held
+    assert [big() for big in held] == [None] * len(held)
+
+
+def test_an_interrupt_inside_a_log_handler_of_ours_reaches_the_program():
+    code = """
+        import logging, time
+        import nanospan
+
+        class Interrupted(logging.Handler):
+            def emit(self, record):
+                raise KeyboardInterrupt
+
+        logging.getLogger("nanospan").addHandler(Interrupted())
+        nanospan.configure(exporter=nanospan.MemoryExporter())
+        nanospan.tracing.start_span("abandoned")
+        try:
+            nanospan.tracing.start_span("x").finish()
+            time.sleep(10)
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    assert checked_python(code) == "interrupted\n"

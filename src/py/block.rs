@@ -126,18 +126,22 @@ impl Block {
         let span = span.get();
         let error = error.and_then(|error| error.cast::<PyBaseException>().ok());
         let told = match (span.core(), error) {
-            (Some(core), Some(error)) => tell(py, core, error),
-            _ => Ok(()),
+            // PyO3 learns that the thread is attached, and lets go of errors at once.
+            (Some(core), Some(error)) => Python::try_attach(|_| {
+                tell(py, core, error).or_else(|raised| {
+                    // An exception that cannot be described must not take the place of the one
+                    // described.
+                    if raised.is_instance_of::<PyException>(py) {
+                        Ok(())
+                    } else {
+                        Err(raised)
+                    }
+                })
+            }),
+            _ => None,
         };
         span.end(py, None)?;
-        // An exception that cannot be described must not take the place of the one described.
-        told.or_else(|error| {
-            if error.is_instance_of::<PyException>(py) {
-                Ok(())
-            } else {
-                Err(error)
-            }
-        })
+        told.unwrap_or(Ok(()))
     }
 }
 

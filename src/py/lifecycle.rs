@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
-use super::ffi::turn;
+use super::ffi::{self, turn};
 use super::flush::flush_within;
 use super::fork;
 use crate::pipeline::{self, Pipeline};
@@ -180,21 +181,31 @@ fn pass_on(py: Python<'_>, pipeline: &Pipeline) {
         return;
     }
     DELIVERING.set(true);
-    let logged = py.import("logging").and_then(|logging| {
-        let logger = logging.call_method1("getLogger", ("nanospan",))?;
+    // PyO3 learns that the thread is attached, and lets go of errors at once.
+    let interrupted = Python::try_attach(|_| {
+        // Only an interpreter that is ending cannot import logging.
+        let logger = py
+            .import("logging")
+            .and_then(|logging| logging.call_method1("getLogger", ("nanospan",)));
+        let Ok(logger) = logger else { return false };
+        let mut interrupted = false;
         for notice in notices {
             let text = match notice.count {
                 1 => notice.text,
                 count => format!("{} ({count} times)", notice.text),
             };
             // A handler that raises must not keep the other notices from the log.
-            let _ = logger.call_method1("warning", ("%s", text));
+            if let Err(error) = logger.call_method1("warning", ("%s", text)) {
+                interrupted |= error.is_instance_of::<PyKeyboardInterrupt>(py);
+            }
         }
-        Ok(())
+        interrupted
     });
     DELIVERING.set(false);
-    // Only an interpreter that is ending cannot import logging.
-    drop(logged);
+    if interrupted == Some(true) {
+        // Somebody wants the program to stop: the application hears of it, not its log handler.
+        ffi::interrupt(py);
+    }
 }
 
 /// In a forked child the threads of the parent's pipelines are gone and their locks may be held for

@@ -178,6 +178,8 @@ impl Scope {
             Ok(()) => Ok(Left::Here),
             // "was created in a different Context"
             Err(error) if error.is_instance_of::<PyValueError>(py) => {
+                // PyO3 learns that the thread is attached, and lets go of the error at once.
+                Python::try_attach(|_| drop(error));
                 let before = token.getattr("old_value")?;
                 Ok(Left::Elsewhere(before.cast_into_exact().ok()))
             }

@@ -1,5 +1,6 @@
 //! The arguments with which spans start, checked, and the start itself.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -132,7 +133,8 @@ impl Arguments {
                 .and_then(|parent| parent.get().core())
                 .into(),
         };
-        let span = self.start_core(py, tracer, &pipeline, from, Some(more));
+        let name = self.name_text(py);
+        let span = self.start_core(py, tracer, &pipeline, from, name.as_deref(), Some(more));
         let turn = turn(py);
         pairs(&attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
         for (context, attributes) in &links {
@@ -152,10 +154,16 @@ impl Arguments {
         }
         let parent = tracer.scope().active(py)?;
         let from = parent.as_ref().and_then(|parent| parent.get().core());
+        // Before the pipeline is borrowed: for a name that is not UTF-8 this may run any code.
+        let name = self.name_text(py);
         let span = pipeline::with_current(turn(py), |pipeline| {
-            self.start_core(py, tracer, pipeline, from.into(), None)
+            self.start_core(py, tracer, pipeline, from.into(), name.as_deref(), None)
         });
         span.map_or_else(|| no_op(py), |span| self.handle(py, tracer, span, parent))
+    }
+
+    fn name_text<'a>(&'a self, py: Python<'a>) -> Option<Cow<'a, str>> {
+        self.name.as_ref().map(|name| text(name.bind(py)))
     }
 
     // Inlined so that the simple start has no trace of `more`: compiled for both, LLVM took the start
@@ -167,11 +175,11 @@ impl Arguments {
         tracer: &PyTracer,
         pipeline: &Arc<Pipeline>,
         parent: Parent<'_>,
+        name: Option<&str>,
         more: Option<&More>,
     ) -> Span {
-        let name = self.name.as_ref().map(|name| text(name.bind(py)));
         let options = SpanOptions {
-            name: name.as_deref(),
+            name,
             kind: self.kind,
             start_time_ns: more.and_then(|more| more.start_time_ns),
             should_sample: more.and_then(|more| more.should_sample),

@@ -169,3 +169,9 @@ pub(crate) fn call_soon(_py: Python<'_>, work: fn()) -> bool {
     // turns this one back before it is used (CPython C API, Py_AddPendingCall).
     unsafe { ffi::Py_AddPendingCall(Some(call), work as *mut c_void) == 0 }
 }
+
+/// Has the main thread raise `KeyboardInterrupt` as soon as it runs Python code again.
+pub(crate) fn interrupt(_py: Python<'_>) {
+    // SAFETY: the thread is attached; the call sets a flag (CPython C API, PyErr_SetInterrupt).
+    unsafe { ffi::PyErr_SetInterrupt() }
+}
