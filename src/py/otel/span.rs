@@ -17,7 +17,7 @@ use super::tracer::PyOtelTracer;
 use crate::context::StatusCode;
 use crate::otlp::message;
 use crate::py::exception;
-use crate::py::ffi::{Bin, Recycled, dropping, is_last, track, turn};
+use crate::py::ffi::{Bin, Recycled, dropping, is_last, set_own_attribute, track, turn};
 use crate::py::span::PySpan;
 use crate::py::value::{pairs, text, to_dict};
 use crate::span::Span;
@@ -28,7 +28,7 @@ use crate::turn::Guarded;
 /// Started by a `Tracer`. Ids, name, kind, parent, times and status can be read for ever; attributes,
 /// events and links until the local trace is handed over to the exporters, then they are empty. Where a
 /// Python span processor is told of the span, all of it can be read for ever.
-#[pyclass(frozen, weakref, name = "Span", module = "nanospan.otel")]
+#[pyclass(frozen, weakref, dict, name = "Span", module = "nanospan.otel")]
 pub(crate) struct PyOtelSpan(Option<Body>);
 
 struct Body {
@@ -69,8 +69,6 @@ struct Held {
     status: Option<Py<PyAny>>,
     /// What processors were told of the end.
     readable: Option<Py<PyAny>>,
-    /// Attributes of the object that others put there.
-    others: Option<Py<PyDict>>,
 }
 
 impl PyOtelSpan {
@@ -815,18 +813,6 @@ impl PyOtelSpan {
         self.readable_span(py)?.call_method1("to_json", (indent,))
     }
 
-    fn __getattr__<'py>(
-        &self,
-        py: Python<'py>,
-        name: &Bound<'py, PyString>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let others = self.held(py).others.as_ref().map(|o| o.bind(py).clone());
-        let found = others.and_then(|others| others.get_item(name).ok().flatten());
-        found.ok_or_else(|| {
-            PyAttributeError::new_err(format!("'Span' object has no attribute '{name}'"))
-        })
-    }
-
     fn __setattr__(
         slf: &Bound<'_, Self>,
         name: &Bound<'_, PyString>,
@@ -849,25 +835,15 @@ impl PyOtelSpan {
                 format!("attribute '{known}' of a span that has not ended is read-only"),
             )),
             _ => {
-                let others = {
-                    let mut held = this.held(py);
-                    let others = held.others.get_or_insert_with(|| PyDict::new(py).unbind());
-                    others.bind(py).clone()
-                };
+                // The object can be part of a cycle from now on.
                 track(slf);
-                others.set_item(name, value)
+                set_own_attribute(slf, name, Some(value))
             }
         }
     }
 
-    fn __delattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<()> {
-        let others = self.held(py).others.as_ref().map(|o| o.bind(py).clone());
-        match others {
-            Some(others) if others.contains(name)? => others.del_item(name),
-            _ => Err(PyAttributeError::new_err(format!(
-                "'Span' object has no attribute '{name}'"
-            ))),
-        }
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        set_own_attribute(slf, name, None)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -904,15 +880,7 @@ impl PyOtelSpan {
             Ancestor::Context(context) => visit.call(context)?,
         }
         visit.call(&held.status)?;
-        visit.call(&held.readable)?;
-        visit.call(&held.others)
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        if self.0.is_some() {
-            let others = self.held(py).others.take();
-            drop(others);
-        }
+        visit.call(&held.readable)
     }
 }
 
@@ -994,7 +962,6 @@ impl Drop for PyOtelSpan {
         drop(held.context.map(|context| context.into_bound(py)));
         drop(held.status.map(|status| status.into_bound(py)));
         drop(held.readable.map(|readable| readable.into_bound(py)));
-        drop(held.others.map(|others| others.into_bound(py)));
         let parent = match held.ancestor {
             Ancestor::None => return,
             Ancestor::Context(context) => return drop(context.into_bound(py)),
