@@ -19,6 +19,8 @@ SOAK_SECONDS ?= 120
 PYTEST_ARGS ?=
 # More words for the benchmark, as in `make bench BENCH_ARGS=--quick`.
 BENCH_ARGS ?=
+# Which of contrib's suites, as in `make contrib CONTRIB_ARGS='flask grpc --provider nanospan'`.
+CONTRIB_ARGS ?=
 
 BIN := .venv/bin
 SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
@@ -86,6 +88,14 @@ bench: .venv/.dev ## The cost of a span beside a reference in C and opentelemetr
 	@$(MAKE) floor
 	cargo bench --quiet --no-default-features --bench span --bench encode -- --quick
 	$(BIN)/python benches/python/bench.py $(BENCH_ARGS)
+
+.PHONY: contrib
+contrib: .venv/.built ## The tests of OpenTelemetry's contrib packages, with the genuine SDK and with nanospan
+	$(BIN)/python tests/contrib/run.py $(CONTRIB_ARGS)
+
+.PHONY: contrib-sample
+contrib-sample: .venv/.built
+	$(BIN)/python tests/contrib/run.py --fast $(CONTRIB_ARGS)
 
 .PHONY: soak
 soak: .venv/.built .venv/.dev ## Two minutes of spans for a Collector that is killed twice meanwhile
