@@ -68,7 +68,8 @@ class Environment:
 
     def _pip(self, command: str, *arguments: str) -> None:
         pip = [sys.executable, "-m", "pip", "--python", str(self.python), command, "--quiet"]
-        subprocess.run([*pip, *arguments], check=True)
+        if subprocess.run([*pip, *arguments]).returncode:
+            sys.exit(f"the suites need what `pip {command}` could not get: see above")
 
     def run(self, suite: Suite, provider: str) -> Outcomes:
         """Runs a suite in a process of its own."""

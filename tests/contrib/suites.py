@@ -43,7 +43,7 @@ SUITES = (
     Suite("aiohttp-client", 48, ("aiohttp", "http-server-mock")),
     Suite("aiohttp-server", 34, ("aiohttp", "pytest-aiohttp", "pytest-asyncio")),
     Suite("asgi", 93, fast=True),
-    Suite("asyncio", 24, ("pytest-asyncio",), fast=True),
+    Suite("asyncio", 23, ("pytest-asyncio",), fast=True),
     Suite("celery", 30, ("celery",)),
     Suite("click", 8, ("click", "flask", "opentelemetry-instrumentation-flask"), fast=True),
     Suite("dbapi", 58, fast=True),
