@@ -131,16 +131,18 @@ check: ## What CI runs, in its order
 	@$(MAKE) loom LOOM_MAX_PREEMPTIONS=2
 	@$(MAKE) suites VERSIONS='$(firstword $(SUPPORTED_HERE)) $(lastword $(SUPPORTED_HERE))' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=ci'
+	@$(MAKE) contrib-sample
 	@$(MAKE) soak
 
 .PHONY: deep
-deep: ## The long checks: Miri, sanitizer, Loom, 20,000 examples a property, every Python, viewers
+deep: ## The long checks: Miri, sanitizer, Loom, 20,000 examples a property, every Python, contrib, viewers
 	@$(MAKE) miri
 	@$(MAKE) sanitize
 	@$(MAKE) loom
 	@$(MAKE) wheel
 	@$(MAKE) suites VERSIONS='$(SUPPORTED_HERE)' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=night --timeout=0 -o faulthandler_timeout=0'
+	@$(MAKE) contrib
 	@$(MAKE) viewers
 
 .PHONY: clean
