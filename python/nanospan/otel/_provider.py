@@ -121,9 +121,9 @@ class TracerProvider(trace.TracerProvider):
                 tracer = self._tracers[scope] = _core._OtelTracer(
                     self._core,
                     scope,
-                    instrumenting_module_name,
-                    version,
-                    schema_url or "",
+                    str(instrumenting_module_name),
+                    str(version),
+                    str(schema_url or ""),
                     dict(attributes or {}),
                 )
                 tracer._enable(self._is_enabled(scope))

@@ -28,15 +28,18 @@ pub(super) fn end(
     if !core.begin_end(turn(py), end_time_ns) {
         return Ok(false);
     }
+    let processor = provider
+        .processor(py)
+        .filter(|_| core.is_recorded() && !core.is_inherited());
+    let told = processor.map_or(Ok(()), |processor| {
+        // Made while the parent is at hand: it is the very context that the parent has.
+        span.get().parent(py)?;
+        span.get().let_parent_go(py);
+        tell(span, &processor)
+    });
     span.get().let_parent_go(py);
-    if core.is_recorded() && !core.is_inherited() {
-        if let Some(processor) = provider.processor(py) {
-            let told = tell(span, &processor);
-            core.complete_end(turn(py));
-            told?;
-        }
-    }
     core.complete_end(turn(py));
+    told?;
     if core.is_root() && !core.is_inherited() {
         lifecycle::deliver(py, core.trace().pipeline());
     }

@@ -399,7 +399,7 @@ impl PyOtelSpan {
 
     /// The context of the parent; None for the root of a trace.
     #[getter]
-    fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    pub(super) fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let known = match &self.held(py).ancestor {
             Ancestor::Context(context) => return Ok(Some(context.bind(py).clone())),
             Ancestor::Span(parent) => Some(parent.bind(py).clone()),
