@@ -1,11 +1,14 @@
-"""The OpenTelemetry face beside opentelemetry-sdk, through random calls: see `support.otel`."""
+"""nanospan's OpenTelemetry face beside opentelemetry-sdk, alike after each of many random calls.
 
+What may differ, and why, is in `support.otel.differences`.
+"""
+
+import pytest
 from hypothesis import settings
 
-from support.otel.copy_of_sdk import copy_of_sdk
-from support.otel.machine import machine_for
+from support.otel.machine import STEPS, machine_for
 
-STEPS = settings(stateful_step_count=30)
+otel = pytest.importorskip("nanospan.otel")
 
-TestTheSdkBesideItself = machine_for(copy_of_sdk().TracerProvider, differences=()).TestCase
-TestTheSdkBesideItself.settings = STEPS
+TestNanospanBesideTheSdk = machine_for(otel.TracerProvider).TestCase
+TestNanospanBesideTheSdk.settings = settings(STEPS, max_examples=max(200, STEPS.max_examples))

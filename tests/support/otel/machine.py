@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pprint import pformat
 from typing import Any, ClassVar
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from opentelemetry import context as context_api
@@ -35,6 +36,9 @@ from support.otel import values
 from support.otel.differences import INTENDED, Difference
 from support.otel.observed import Observed
 from support.otel.side import CountedIds, Meddler, Recorder, ScriptedSampler, Side
+
+STEPS = settings(stateful_step_count=30)
+"""How long a run of calls gets; how many runs is for the profile to say."""
 
 
 class SidesDiffer(AssertionError):
@@ -115,8 +119,12 @@ _administration = st.one_of(
     st.tuples(st.just("force_flush"), _timeouts),
     st.tuples(st.just("shutdown"), st.just({})),
     st.tuples(st.just("update resource"), values.resources),
-    st.tuples(st.just("enable tracers"), st.sampled_from([set(), {"library"}, {"library", "other"}])),
-    st.tuples(st.just("enable tracers"), st.sampled_from([set(), {"library"}, {"library", "other"}])),
+    st.tuples(
+        st.just("enable tracers"), st.sampled_from([set(), {"library"}, {"library", "other"}])
+    ),
+    st.tuples(
+        st.just("enable tracers"), st.sampled_from([set(), {"library"}, {"library", "other"}])
+    ),
 )
 
 
@@ -174,8 +182,8 @@ def _options(side: Side, given: Mapping[str, Any]) -> dict[str, Any]:
 class ProvidersMachine(RuleBasedStateMachine):
     """The calls; `machine_for` says of what."""
 
-    genuine: ClassVar[Callable[..., Any]]
-    other: ClassVar[Callable[..., Any]]
+    genuine: Callable[..., Any]
+    other: Callable[..., Any]
     differences: ClassVar[tuple[Difference, ...]]
 
     def __init__(self) -> None:
@@ -208,8 +216,8 @@ class ProvidersMachine(RuleBasedStateMachine):
             return
         self.alike = False
         texts = [pformat(side, width=120, sort_dicts=False).split("\n") for side in (left, right)]
-        lines = difflib.unified_diff(*texts, self.genuine.__module__, "the other", "", "", 3, "")
-        raise SidesDiffer("\n".join(["the sides differ:", *lines]))
+        lines = difflib.unified_diff(*texts, "the SDK", "the other", lineterm="")
+        raise SidesDiffer("\n".join(["the sides differ", *lines]))
 
     # Providers and tracers.
 
@@ -222,10 +230,9 @@ class ProvidersMachine(RuleBasedStateMachine):
     )
     def make_providers(self, sampler, limits, random, resource, processors):
         options = {"resource": resource, "span_limits": limits, "shutdown_on_exit": False}
-        for side, provider in ((self.left, type(self).genuine), (self.right, type(self).other)):
-            side.provider = provider(
-                sampler=_SAMPLERS[sampler](side), id_generator=CountedIds(random=random), **options
-            )
+        for side, provider in ((self.left, self.genuine), (self.right, self.other)):
+            ids = CountedIds(random=random)
+            side.provider = provider(sampler=_SAMPLERS[sampler](side), id_generator=ids, **options)
             for number, make in enumerate(processors):
                 self._add(side, make(side, f"processor {number}"))
         self.both(lambda side: self._get_tracer(side, {"instrumenting_module_name": "library"}))
