@@ -193,11 +193,14 @@ class ProvidersMachine(RuleBasedStateMachine):
         self.alike = True
 
     def teardown(self) -> None:
-        """Leaves all blocks: the SDK's generators would complain when they die."""
+        """Leaves all blocks and ends all spans: left to die, either side would complain later."""
 
         def leave_all(side: Side) -> None:
             while side.blocks:
                 side.blocks.pop().__exit__(None, None, None)
+            for span in side.spans:
+                if span.is_recording():
+                    span.end(10**12)
 
         if self.alike:
             self.both(leave_all)
@@ -329,6 +332,7 @@ class ProvidersMachine(RuleBasedStateMachine):
                 if started
                 else self._block(side, tracer, name, given)
             ) as span:
+                side.spans.append(span)
                 side.saw("inside", side.current(), side.see.span(span))
                 span.set_attribute("inside", True)
                 if thrown:
