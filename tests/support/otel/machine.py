@@ -76,7 +76,7 @@ _contexts = st.one_of(
     st.tuples(st.just("kept"), _picks),
     st.tuples(st.just("current"), st.none()),
 )
-_linked = st.tuples(st.just("span"), _picks) | st.tuples(st.just("context"), values.span_contexts)
+_linked = st.tuples(st.just("span"), _picks) | st.tuples(st.just("context"), values.linked_contexts)
 _links = st.lists(st.none() | st.tuples(_linked, values.maybe_attributes), max_size=4)
 
 _start_options = {
@@ -439,7 +439,7 @@ class ProvidersMachine(RuleBasedStateMachine):
             optional={
                 "attributes": values.maybe_attributes,
                 "timestamp": values.times,
-                "escaped": st.sampled_from([True, False, "maybe"]),
+                "escaped": _flags,
             },
         ),
     )

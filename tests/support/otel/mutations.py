@@ -116,8 +116,7 @@ def _(sdk: ModuleType) -> None:
     record = sdk.Span.record_exception
 
     def record_exception(self: Any, exception: BaseException, *given: Any, **options: Any) -> None:
-        options["escaped"] = options.get("escaped") == "maybe" and "maybe"
-        record(self, exception, *given, **options)
+        record(self, exception, *given, **options | {"escaped": False})
 
     sdk.Span.record_exception = record_exception
 

@@ -73,11 +73,12 @@ class Observer:
         return self.value(time_ns)
 
     def context(self, context: Any) -> Observed:
-        """A `SpanContext`."""
-        if context is None:
-            return None
+        """The `SpanContext` of a span, of its parent or of a given context."""
+        return context and (self.which("context", context), self.equal_context(context))
+
+    def equal_context(self, context: Any) -> Observed:
+        """The `SpanContext` of a link, which need not be the very object."""
         return (
-            self.which("context", context),
             type(context).__name__,
             f"{context.trace_id:032x}",
             f"{context.span_id:016x}",
@@ -118,7 +119,7 @@ class Observer:
     def link(self, link: Any) -> Observed:
         """One link of a span, or one that a sampler is shown."""
         return link and {
-            "context": self.context(link.context),
+            "context": self.equal_context(link.context),
             "attributes": self.value(link.attributes),
             "dropped_attributes": link.dropped_attributes,
         }
@@ -153,7 +154,7 @@ class Observer:
     def span(self, span: Any) -> Observed:
         """Whatever a tracer or a context may hand out as a span."""
         known = {"span": self.which("span", span), "recording": span.is_recording()}
-        if type(span) is NonRecordingSpan:
+        if isinstance(span, NonRecordingSpan):
             return known | {"non-recording": self.context(span.get_span_context())}
         return known | self._fields(span)
 

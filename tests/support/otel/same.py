@@ -31,7 +31,7 @@ def same(program: Program[T], **options: Any) -> T:
 
     expected = run(TracerProvider, program, **options)
     answer = run(otel.TracerProvider, program, **options)
-    assert exact(answer) == exact(expected), "nanospan is not like the SDK"
+    assert exact(answer) == exact(expected), f"with nanospan {answer!r}, with the SDK {expected!r}"
     return answer
 
 

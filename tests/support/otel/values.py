@@ -108,25 +108,26 @@ maybe_attributes = st.none() | attributes
 
 trace_states = st.sampled_from([None, TraceState(), TraceState([("a", "1"), ("vendor", "x y")])])
 flags = st.sampled_from([0, 1, 2, 3, 0xFF]).map(TraceFlags)
-span_contexts = st.one_of(
-    st.builds(
+
+
+def _span_contexts(trace_ids: list[int], span_ids: list[int]) -> st.SearchStrategy[SpanContext]:
+    return st.builds(
         SpanContext,
-        trace_id=st.sampled_from([1, 2**64 + 2**63, 2**128 - 1]),
-        span_id=st.sampled_from([2**32, 2**64 - 1]),
+        trace_id=st.sampled_from(trace_ids),
+        span_id=st.sampled_from(span_ids),
         is_remote=st.booleans(),
         trace_flags=flags,
         trace_state=trace_states,
-    ),
-    st.just(INVALID_SPAN_CONTEXT),
-    st.builds(
-        SpanContext,
-        trace_id=st.sampled_from([0, 1, 2**128]),
-        span_id=st.sampled_from([0, 1, 2**64]),
-        is_remote=st.booleans(),
-        trace_flags=flags,
-        trace_state=trace_states,
-    ),
-)
+    )
+
+
+_valid = _span_contexts([1, 2**64 + 2**63, 2**128 - 1], [2**32, 2**64 - 1])
+_zero = st.just(INVALID_SPAN_CONTEXT) | _span_contexts([0, 1], [0]) | _span_contexts([0], [1])
+_too_large = _span_contexts([2**128], [1]) | _span_contexts([1], [2**64])
+
+span_contexts = st.one_of(_valid, _valid, _zero, _too_large)
+linked_contexts = st.one_of(_valid, _valid, _zero)
+"""No ids that are too large: with one of those the SDK's exporter loses the whole batch."""
 
 _codes = st.sampled_from(StatusCode)
 _texts = st.sampled_from(["why", "", 42])
