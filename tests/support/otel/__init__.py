@@ -1,0 +1,1 @@
+"""Two OpenTelemetry providers driven side by side, and all that may differ between them."""
