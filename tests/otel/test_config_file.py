@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from support.programs import needs_group_otel, run_program, with_plugin, without_other_distros
+from support.programs import (
+    OURS,
+    THEIRS,
+    exporters_of,
+    needs_group_otel,
+    run_program,
+    with_plugin,
+    without_other_distros,
+)
 
 needs_group_otel()
 
@@ -102,7 +110,7 @@ tracer_provider:
     headers = receiver.requests[0].headers
     assert (headers["key"], headers["other"]) == ("k k", "counts more")
     assert headers["content-encoding"] == "gzip"
-    assert headers["user-agent"].startswith("nanospan/")
+    assert exporters_of(receiver) == {OURS}
 
 
 def test_the_file_may_be_json(run, receiver):
@@ -197,23 +205,31 @@ tracer_provider:
     assert completed.stdout == "printed GET /cart\n"
 
 
-def test_tls_settings_take_the_exporter_in_python(run, receiver):
+@pytest.mark.parametrize(
+    ("setting", "exporter"),
+    [
+        ("tls: {ca_file: ca.pem}", THEIRS),
+        ("tls: {}", OURS),
+        ("encoding: json", THEIRS),
+        ("encoding: protobuf", OURS),
+        ("compression: none", OURS),
+    ],
+)
+def test_the_exporter_in_python_does_what_ours_cannot(run, receiver, setting, exporter):
     run(
-        """
+        f"""
 file_format: "1.0"
 tracer_provider:
   processors:
     - simple:
         exporter:
           otlp_http:
-            endpoint: ${ENDPOINT}
-            tls:
-              ca_file: ca.pem
+            endpoint: ${{ENDPOINT}}
+            {setting}
 """,
         ENDPOINT=receiver.endpoint + "/v1/traces",
     )
-    agents = {request.headers["user-agent"].partition("/")[0] for request in receiver.requests}
-    assert agents == {"OTel-OTLP-Exporter-Python"}
+    assert exporters_of(receiver) == {exporter}
 
 
 def test_metrics_and_propagators_are_those_of_the_file(run):

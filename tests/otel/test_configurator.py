@@ -6,7 +6,15 @@ from textwrap import dedent
 
 import pytest
 
-from support.programs import needs_group_otel, run_program, with_plugin, without_other_distros
+from support.programs import (
+    OURS,
+    THEIRS,
+    exporters_of,
+    needs_group_otel,
+    run_program,
+    with_plugin,
+    without_other_distros,
+)
 
 needs_group_otel()
 
@@ -109,7 +117,7 @@ def names(completed):
 def test_without_variables_traces_are_sent_by_our_exporter(run, receiver):
     run(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
     assert sorted(span["name"] for span in receiver.spans()) == sorted(NAMES)
-    assert {r.headers["user-agent"].partition("/")[0] for r in receiver.requests} == {"nanospan"}
+    assert exporters_of(receiver) == {OURS}
 
 
 def test_the_resource_says_what_made_the_spans(run, receiver):
@@ -165,20 +173,35 @@ def test_nothing_is_sent_where_a_variable_forbids_it(run, receiver, variables):
     assert receiver.requests == []
 
 
+NO_GRPC = (
+    "gRPC takes opentelemetry-exporter-otlp-proto-grpc: without it, plain OTLP/HTTP is sent, "
+    "for which collectors have port 4318\n"
+)
+
+
 def test_grpc_without_its_package_is_sent_over_http_with_a_warning(run, receiver):
     completed = run(
         OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"
     )
     assert len(receiver.spans()) == 2
-    assert completed.stderr == (
-        "gRPC takes opentelemetry-exporter-otlp-proto-grpc: without it, plain OTLP/HTTP is sent\n"
-    )
+    assert completed.stderr == NO_GRPC
+
+
+def test_the_port_of_grpc_asks_for_grpc(run):
+    code = """
+        import os
+
+        print(os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL"))
+    """
+    completed = run(code, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4317")
+    assert (completed.stdout, completed.stderr) == ("None\n", NO_GRPC)
+    completed = run(code, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
+    assert (completed.stdout, completed.stderr) == ("http/protobuf\n", "")
 
 
 def test_a_certificate_takes_the_exporter_in_python(run, receiver):
     run(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint, OTEL_EXPORTER_OTLP_CERTIFICATE="ca.pem")
-    agents = {request.headers["user-agent"].partition("/")[0] for request in receiver.requests}
-    assert agents == {"OTel-OTLP-Exporter-Python"}
+    assert exporters_of(receiver) == {THEIRS}
 
 
 def test_the_sampler_may_be_one_that_a_package_registers(run):
@@ -356,14 +379,14 @@ def test_a_vendors_processor_for_exporters_gets_the_exporters_in_python(run_vend
 
 
 @pytest.mark.parametrize(
-    ("arguments", "agent"),
+    ("arguments", "exporter"),
     [
-        ("'timeout': 3, 'compression': Compression.Gzip", "nanospan"),
-        ("'session': requests.Session()", "OTel-OTLP-Exporter-Python"),
+        ("'timeout': 3, 'compression': Compression.Gzip", OURS),
+        ("'session': requests.Session()", THEIRS),
     ],
     ids=["that ours takes", "that only theirs takes"],
 )
-def test_a_vendors_arguments_for_otlp_are_kept(run_vendor, receiver, arguments, agent):
+def test_a_vendors_arguments_for_otlp_are_kept(run_vendor, receiver, arguments, exporter):
     run_vendor(
         "exporter_args_map={OTLPSpanExporter: {"
         f"'endpoint': '{receiver.endpoint}/v1/traces', 'headers': {{'key': 'k'}}, {arguments}"
@@ -376,8 +399,8 @@ def test_a_vendors_arguments_for_otlp_are_kept(run_vendor, receiver, arguments, 
         OTEL_TRACES_EXPORTER="otlp",
     )
     assert len(receiver.spans()) == 2
-    (headers,) = [request.headers for request in receiver.requests]
-    assert (headers["key"], headers["user-agent"].partition("/")[0]) == ("k", agent)
+    assert [request.headers["key"] for request in receiver.requests] == ["k"]
+    assert exporters_of(receiver) == {exporter}
 
 
 def test_a_vendor_brings_what_is_for_metrics_and_logs(run_vendor):

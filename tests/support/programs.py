@@ -10,6 +10,11 @@ from textwrap import dedent
 
 import pytest
 
+from support.receiver import Receiver
+
+OURS, THEIRS = "OTel-OTLP-Exporter-nanospan", "OTel-OTLP-Exporter-Python"
+"""What exporters of OTLP over HTTP call themselves: the one of nanospan, and that of the SDK."""
+
 INSTRUMENT = str(Path(sys.executable).with_name("opentelemetry-instrument"))
 
 
@@ -69,8 +74,13 @@ def run_program(
     return completed
 
 
+def exporters_of(receiver: Receiver) -> set[str]:
+    """Who has sent the requests."""
+    return {request.headers["user-agent"].partition("/")[0] for request in receiver.requests}
+
+
 def _distribution(folder: Path, name: str, entry_points: str) -> None:
     info = folder / f"{name.replace('-', '_')}-0.dist-info"
-    info.mkdir(parents=True)
+    info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n")
     (info / "entry_points.txt").write_text(entry_points)

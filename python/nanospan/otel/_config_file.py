@@ -4,6 +4,8 @@ That package reads the file and sets up all but the traces. Of those it makes th
 limits, and the exporters that ours cannot stand in for.
 """
 
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import atexit
@@ -51,7 +53,7 @@ def tracer_provider(config: OpenTelemetryConfiguration) -> TracerProvider:
     assert section is not None, "the file describes no traces"
     ours, queue, others = _divide(section.processors)
     # A provider of the SDK, for its parts: every sampler and plugin that the package knows.
-    parts = create_tracer_provider(
+    parts: Any = create_tracer_provider(
         replace(section, processors=others), global_attribute_limits=config.attribute_limits
     )
     atexit.unregister(parts.shutdown)
@@ -110,9 +112,12 @@ def _exporter(config: models.SpanExporter, bound_ms: int | None) -> _Exporter | 
     if config.console is not None:
         return ConsoleExporter()
     http = config.otlp_http
-    if http is None or http.compression not in (None, "gzip", "none"):
+    if http is None:
         return None
     if http.encoding is not None and http.encoding.value != "protobuf":
+        return None
+    compression: Any = http.compression
+    if compression not in (None, "gzip", "none"):
         return None
     if http.tls is not None and any(vars(http.tls).values()):
         return None
@@ -125,5 +130,5 @@ def _exporter(config: models.SpanExporter, bound_ms: int | None) -> _Exporter | 
             **{header.name: header.value or "" for header in http.headers or ()},
         },
         timeout=min(bounds, default=10.0),
-        compression=http.compression,
+        compression=compression,
     )

@@ -146,12 +146,12 @@ def set_up_traces(
     set_tracer_provider(provider)
     for processor in span_processors:
         provider.add_span_processor(processor)
-    if theirs and export_span_processor is None:
+    if theirs:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        export_span_processor = BatchSpanProcessor
-    for exporter in theirs:
-        provider.add_span_processor(export_span_processor(exporter))
+        process = export_span_processor or BatchSpanProcessor
+        for exporter in theirs:
+            provider.add_span_processor(process(exporter))
 
 
 def _configure_traces_alone(

@@ -47,7 +47,7 @@ def exporters(
         if name in ("", "none"):
             continue
         # Loading an entry point imports the exporter, which ours are there to spare.
-        given = arguments.get(_load(name), {}) if arguments else {}
+        given: Mapping[str, Any] = arguments.get(_load(name), {}) if arguments else {}
         reason = beyond_ours or _beyond_ours(name, environ)
         if not reason and (exporter := _make(name, environ, given)):
             ours.append(exporter)
@@ -55,7 +55,8 @@ def exporters(
             theirs.append(make(**given))
         elif exporter := _make(name, environ, {}):
             package = "opentelemetry-exporter-" + name.replace("_", "-")
-            warn(f"{reason} takes {package}: without it, plain OTLP/HTTP is sent")
+            used = "plain OTLP/HTTP is sent, for which collectors have port 4318"
+            warn(f"{reason} takes {package}: without it, {used}")
             ours.append(exporter)
         else:
             warn(f"the traces exporter {name!r} is ignored: no installed package has it")
