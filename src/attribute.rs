@@ -1,5 +1,6 @@
 //! A set of attributes in wire form: the last write of a key wins, and a limit is kept.
 
+use crate::limits::Surplus;
 use crate::value::Value;
 use crate::wire::{WireType, put_bytes, put_length, tag, varint_len};
 
@@ -22,34 +23,52 @@ struct Entry {
 }
 
 impl Attributes {
-    /// Sets `key`, over an earlier value, or counts it as dropped where `limit` are set already.
+    /// Sets `key`, over an earlier value. Where `limit` are set already one is dropped and counted.
     #[inline(always)]
-    pub fn set(&mut self, field: u32, key: &str, value: Value<'_>, limit: usize) {
+    pub fn set(&mut self, field: u32, key: &str, value: Value<'_>, limit: usize, surplus: Surplus) {
         let fingerprint = fingerprint(key);
         match self.position(key, fingerprint) {
-            Some(index) => self.replace(index, field, key, value),
-            None if self.entries.len() >= limit => self.dropped += 1,
-            None => {
-                let start = self.bytes.len();
-                let key_start = write(&mut self.bytes, field, key, value);
-                self.entries.push(Entry {
-                    start,
-                    key_start,
-                    key_length: key.len(),
-                    fingerprint,
-                });
+            Some(index) if surplus == Surplus::Newest => {
+                return self.replace(index, field, key, value);
             }
+            Some(index) => self.remove(index),
+            None if self.entries.len() >= limit => {
+                self.dropped += 1;
+                if surplus == Surplus::Newest || limit == 0 {
+                    return;
+                }
+                self.remove(0);
+            }
+            None => (),
         }
+        let start = self.bytes.len();
+        let key_start = write(&mut self.bytes, field, key, value);
+        self.entries.push(Entry {
+            start,
+            key_start,
+            key_length: key.len(),
+            fingerprint,
+        });
     }
 
     /// Removes `key`, if it is set.
     pub fn unset(&mut self, key: &str) {
         if let Some(index) = self.position(key, fingerprint(key)) {
-            let (start, end) = self.span_of(index);
-            self.bytes.drain(start..end);
-            self.entries.remove(index);
-            self.shift(index, start as isize - end as isize);
+            self.remove(index);
         }
+    }
+
+    /// Counts attributes that were left out before they came here.
+    pub fn miss(&mut self, count: u32) {
+        self.dropped += count;
+    }
+
+    #[cold]
+    fn remove(&mut self, index: usize) {
+        let (start, end) = self.span_of(index);
+        self.bytes.drain(start..end);
+        self.entries.remove(index);
+        self.shift(index, start as isize - end as isize);
     }
 
     /// The attributes as fields of their message.
@@ -205,7 +224,7 @@ mod tests {
                     attributes.unset(&key);
                     known.map(|index| model.remove(index));
                 } else {
-                    attributes.set(FIELD, &key, Value::Int(value), 4);
+                    attributes.set(FIELD, &key, Value::Int(value), 4, Surplus::Newest);
                     match known {
                         Some(index) => model[index].1 = value,
                         None if model.len() < 4 => model.push((key, value)),
@@ -221,8 +240,24 @@ mod tests {
     fn what_the_limit_leaves_out_is_counted() {
         let mut attributes = Attributes::default();
         for key in ["a", "b", "c", "a"] {
-            attributes.set(FIELD, key, Value::Int(1), 2);
+            attributes.set(FIELD, key, Value::Int(1), 2, Surplus::Newest);
         }
         assert_eq!((attributes.len(), attributes.dropped()), (2, 1));
+    }
+
+    #[test]
+    fn where_the_oldest_goes_a_key_that_is_set_again_is_the_newest() {
+        let mut attributes = Attributes::default();
+        for (value, key) in ["a", "b", "a", "c"].into_iter().enumerate() {
+            let value = Value::Int(value as i64);
+            attributes.set(FIELD, key, value, 2, Surplus::Oldest);
+        }
+        assert_eq!(
+            read(&attributes),
+            [("a".to_owned(), 2), ("c".to_owned(), 3)]
+        );
+        assert_eq!(attributes.dropped(), 1);
+        attributes.set(FIELD, "d", Value::Int(4), 0, Surplus::Oldest);
+        assert_eq!((attributes.len(), attributes.dropped()), (2, 2));
     }
 }

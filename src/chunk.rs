@@ -3,33 +3,59 @@
 
 use std::time::Instant;
 
+use crate::attribute::Attributes;
 use crate::id::SpanId;
+use crate::limits::Surplus;
 use crate::sync::{Mutex, lock};
+use crate::value::Value;
 use crate::wire::{Field, first_field, put_bytes};
 
 /// Field of `ScopeSpans` that holds a span.
 pub(crate) const SPANS: u32 = 2;
 
-/// A tracer's name and version, as its spans carry them.
+/// What a tracer's spans tell of it.
 #[derive(Debug)]
 pub struct InstrumentationScope {
     bytes: Vec<u8>,
+    schema_url: String,
 }
 
 impl InstrumentationScope {
     /// The scope of a tracer. Tracers live as long as the program, and so do their scopes.
     pub fn new(name: &str, version: Option<&str>) -> &'static Self {
+        Self::with(name, version, "", std::iter::empty())
+    }
+
+    /// The same with the schema of its attribute names, and attributes of its own.
+    pub fn with<'a>(
+        name: &str,
+        version: Option<&str>,
+        schema_url: &str,
+        attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
+    ) -> &'static Self {
+        const ATTRIBUTES: u32 = 3;
         let mut bytes = Vec::new();
         put_bytes(&mut bytes, 1, name.as_bytes());
         if let Some(version) = version.filter(|version| !version.is_empty()) {
             put_bytes(&mut bytes, 2, version.as_bytes());
         }
-        Box::leak(Box::new(Self { bytes }))
+        let mut own = Attributes::default();
+        for (key, value) in attributes {
+            own.set(ATTRIBUTES, key, value, usize::MAX, Surplus::Newest);
+        }
+        bytes.extend_from_slice(own.as_bytes());
+        let schema_url = schema_url.to_owned();
+        Box::leak(Box::new(Self { bytes, schema_url }))
     }
 
     /// The `InstrumentationScope` message.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The schema of the spans' attribute names; empty when none is known.
+    pub fn schema_url(&self) -> &str {
+        &self.schema_url
     }
 }
 

@@ -17,6 +17,17 @@ pub struct SpanLimits {
     pub attribute_per_link_count: usize,
 }
 
+/// Which attribute, event or link goes when a limit is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Surplus {
+    /// The one that came last (OpenTelemetry SDK specification, "Span Limits").
+    #[default]
+    Newest,
+    /// The one that came first, and a key that is set again is the newest: what programs see of
+    /// OpenTelemetry's SDK for Python.
+    Oldest,
+}
+
 impl Default for SpanLimits {
     fn default() -> Self {
         Self {

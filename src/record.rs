@@ -3,10 +3,11 @@
 use crate::attribute::Attributes;
 use crate::context::{SpanContext, SpanKind, Status, otlp_flags};
 use crate::id::{SpanId, TraceId};
-use crate::limits::SpanLimits;
+use crate::limits::{SpanLimits, Surplus};
 use crate::value::Value;
 use crate::wire::{
-    field_len, put_bytes, put_fixed32, put_fixed64, put_length, put_number, varint_len,
+    field_len, first_field, optional_len, put_bytes, put_fixed32, put_fixed64, put_length,
+    put_number, put_optional, varint_len,
 };
 
 /// Fields of OTLP's `Span`.
@@ -52,13 +53,19 @@ struct Repeated {
 }
 
 impl Repeated {
-    /// True when one more fits; else it counts as dropped.
-    fn admits(&mut self, limit: usize) -> bool {
-        if self.count >= limit {
-            self.dropped += 1;
+    /// True when one more fits, or has been made room for; one that goes counts as dropped.
+    fn admits(&mut self, limit: usize, surplus: Surplus) -> bool {
+        if self.count < limit {
+            self.count += 1;
+            return true;
+        }
+        self.dropped += 1;
+        if surplus == Surplus::Newest || limit == 0 {
             return false;
         }
-        self.count += 1;
+        if let Some((_, _, length)) = first_field(&self.bytes) {
+            self.bytes.drain(..length);
+        }
         true
     }
 
@@ -67,6 +74,52 @@ impl Repeated {
         self.bytes.shrink_to(KEPT_BYTES);
         self.count = 0;
         self.dropped = 0;
+    }
+}
+
+/// How much a span may hold, and what goes when it would hold more.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// How much.
+    pub limits: &'a SpanLimits,
+    /// What goes.
+    pub surplus: Surplus,
+}
+
+/// The rules of the specification.
+impl<'a> From<&'a SpanLimits> for Rules<'a> {
+    fn from(limits: &'a SpanLimits) -> Self {
+        Self {
+            limits,
+            surplus: Surplus::default(),
+        }
+    }
+}
+
+/// What a link leads to, as it came: ids that are all zero are sent as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The trace.
+    pub trace_id: [u8; 16],
+    /// The span.
+    pub span_id: [u8; 8],
+    /// The W3C trace flags.
+    pub trace_flags: u32,
+    /// True when the span is another process's.
+    pub is_remote: bool,
+    /// The W3C `tracestate`; empty when there is none.
+    pub trace_state: &'a str,
+}
+
+impl<'a> From<&'a SpanContext> for Target<'a> {
+    fn from(context: &'a SpanContext) -> Self {
+        Self {
+            trace_id: context.trace_id.to_bytes(),
+            span_id: context.span_id.to_bytes(),
+            trace_flags: context.trace_flags(),
+            is_remote: context.is_remote,
+            trace_state: context.trace_state.as_deref().unwrap_or_default(),
+        }
     }
 }
 
@@ -99,10 +152,34 @@ impl Record {
 
     /// Sets an attribute; the last write wins.
     #[inline(always)]
-    pub fn set_attribute(&mut self, key: &str, value: Value<'_>, limits: &SpanLimits) {
-        let value = value.truncated(limits.attribute_value_length);
+    pub fn set_attribute(&mut self, key: &str, value: Value<'_>, rules: Rules<'_>) {
+        let value = value.truncated(rules.limits.attribute_value_length);
+        let limit = rules.limits.attribute_count;
         self.attributes
-            .set(field::ATTRIBUTES, key, value, limits.attribute_count);
+            .set(field::ATTRIBUTES, key, value, limit, rules.surplus);
+    }
+
+    /// Counts attributes that were left out before they came here.
+    pub fn miss_attributes(&mut self, count: u32) {
+        self.attributes.miss(count);
+    }
+
+    /// Forgets the attributes, of which `dropped` had been left out.
+    pub fn clear_attributes(&mut self, dropped: u32) {
+        self.attributes.clear(KEPT_BYTES);
+        self.attributes.miss(dropped);
+    }
+
+    /// Forgets the events, of which `dropped` had been left out.
+    pub fn clear_events(&mut self, dropped: u32) {
+        self.events.clear();
+        self.events.dropped = dropped;
+    }
+
+    /// Forgets the links, of which `dropped` had been left out.
+    pub fn clear_links(&mut self, dropped: u32) {
+        self.links.clear();
+        self.links.dropped = dropped;
     }
 
     /// Removes an attribute.
@@ -116,23 +193,20 @@ impl Record {
         name: &str,
         time_ns: u64,
         attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
-        limits: &SpanLimits,
+        dropped: u32,
+        rules: Rules<'_>,
     ) {
         const TIME: u32 = 1;
         const NAME: u32 = 2;
         const ATTRIBUTES: u32 = 3;
         const DROPPED: u32 = 4;
-        if !self.events.admits(limits.event_count) {
+        if !self.events.admits(rules.limits.event_count, rules.surplus) {
             return;
         }
         let scratch = &mut self.scratch;
-        fill(
-            scratch,
-            ATTRIBUTES,
-            attributes,
-            limits,
-            limits.attribute_per_event_count,
-        );
+        let limit = rules.limits.attribute_per_event_count;
+        fill(scratch, ATTRIBUTES, attributes, rules, limit);
+        scratch.miss(dropped);
         let length = 9 + field_len(NAME, name.len()) + attributes_len(scratch, DROPPED);
         let bytes = &mut self.events.bytes;
         put_length(bytes, field::EVENTS, length);
@@ -144,9 +218,10 @@ impl Record {
     /// Adds a link.
     pub fn add_link<'a>(
         &mut self,
-        context: &SpanContext,
+        target: Target<'_>,
         attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
-        limits: &SpanLimits,
+        dropped: u32,
+        rules: Rules<'_>,
     ) {
         const TRACE_ID: u32 = 1;
         const SPAN_ID: u32 = 2;
@@ -154,18 +229,14 @@ impl Record {
         const ATTRIBUTES: u32 = 4;
         const DROPPED: u32 = 5;
         const FLAGS: u32 = 6;
-        if !self.links.admits(limits.link_count) {
+        if !self.links.admits(rules.limits.link_count, rules.surplus) {
             return;
         }
         let scratch = &mut self.scratch;
-        fill(
-            scratch,
-            ATTRIBUTES,
-            attributes,
-            limits,
-            limits.attribute_per_link_count,
-        );
-        let trace_state = context.trace_state.as_deref().unwrap_or_default();
+        let limit = rules.limits.attribute_per_link_count;
+        fill(scratch, ATTRIBUTES, attributes, rules, limit);
+        scratch.miss(dropped);
+        let trace_state = target.trace_state;
         let length = 18
             + 10
             + optional_len(TRACE_STATE, trace_state.len())
@@ -173,15 +244,12 @@ impl Record {
             + 5;
         let bytes = &mut self.links.bytes;
         put_length(bytes, field::LINKS, length);
-        put_bytes(bytes, TRACE_ID, &context.trace_id.to_bytes());
-        put_bytes(bytes, SPAN_ID, &context.span_id.to_bytes());
+        put_bytes(bytes, TRACE_ID, &target.trace_id);
+        put_bytes(bytes, SPAN_ID, &target.span_id);
         put_optional(bytes, TRACE_STATE, trace_state.as_bytes());
         put_attributes(bytes, scratch, DROPPED);
-        put_fixed32(
-            bytes,
-            FLAGS,
-            otlp_flags(context.trace_flags(), context.is_remote),
-        );
+        let flags = otlp_flags(target.trace_flags, target.is_remote);
+        put_fixed32(bytes, FLAGS, flags);
     }
 
     /// Appends the span as field `number` of the message that holds it.
@@ -256,17 +324,13 @@ fn fill<'a>(
     scratch: &mut Attributes,
     number: u32,
     attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
-    limits: &SpanLimits,
+    rules: Rules<'_>,
     limit: usize,
 ) {
     scratch.clear(KEPT_BYTES);
     for (key, value) in attributes {
-        scratch.set(
-            number,
-            key,
-            value.truncated(limits.attribute_value_length),
-            limit,
-        );
+        let value = value.truncated(rules.limits.attribute_value_length);
+        scratch.set(number, key, value, limit, rules.surplus);
     }
 }
 
@@ -290,20 +354,6 @@ fn count_len(number: u32, count: u32) -> usize {
 fn put_count(buffer: &mut Vec<u8>, number: u32, count: u32) {
     if count != 0 {
         put_number(buffer, number, u64::from(count));
-    }
-}
-
-fn optional_len(number: u32, length: usize) -> usize {
-    if length == 0 {
-        0
-    } else {
-        field_len(number, length)
-    }
-}
-
-fn put_optional(buffer: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        put_bytes(buffer, number, bytes);
     }
 }
 
@@ -384,12 +434,13 @@ mod tests {
         };
         let mut record = Record::default();
         record.set_name("GET /cart");
-        record.set_attribute("a", Value::Int(1), &limits);
-        record.set_attribute("b", Value::Int(2), &limits);
+        let rules = Rules::from(&limits);
+        record.set_attribute("a", Value::Int(1), rules);
+        record.set_attribute("b", Value::Int(2), rules);
         let two = || [("x", Value::Int(1)), ("y", Value::Int(2))].into_iter();
-        record.add_event("e", 6, two(), &limits);
-        record.add_event("left out", 6, two(), &limits);
-        record.add_link(&context(9), two(), &limits);
+        record.add_event("e", 6, two(), 0, rules);
+        record.add_event("left out", 6, two(), 0, rules);
+        record.add_link((&context(9)).into(), two(), 0, rules);
         let status = Status {
             code: StatusCode::Error,
             description: Some("no".into()),
@@ -430,12 +481,32 @@ mod tests {
     }
 
     #[test]
+    fn where_the_oldest_goes_the_last_events_stay() {
+        let limits = SpanLimits {
+            event_count: 2,
+            ..SpanLimits::default()
+        };
+        let rules = Rules {
+            limits: &limits,
+            surplus: Surplus::Oldest,
+        };
+        let mut record = Record::default();
+        for name in ["a", "b", "c"] {
+            record.add_event(name, 6, std::iter::empty(), 0, rules);
+        }
+        let span = written(&record, &Status::default());
+        let names: Vec<_> = span.events.iter().map(|event| &event.name).collect();
+        assert_eq!(names, ["b", "c"]);
+        assert_eq!(span.dropped_events_count, 1);
+    }
+
+    #[test]
     fn a_cleared_record_is_as_good_as_new() {
         let limits = SpanLimits::default();
         let mut record = Record::default();
         record.set_name(&"n".repeat(10_000));
-        record.set_attribute("a", Value::Bool(true), &limits);
-        record.add_event("e", 1, std::iter::empty(), &limits);
+        record.set_attribute("a", Value::Bool(true), Rules::from(&limits));
+        record.add_event("e", 1, std::iter::empty(), 0, Rules::from(&limits));
         record.clear();
         assert!(record.name.capacity() <= KEPT_BYTES);
         assert_eq!(

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use crate::attribute::Attributes;
 use crate::id::random_bytes;
+use crate::limits::Surplus;
 use crate::sys;
 use crate::value::Value;
 
@@ -48,11 +49,24 @@ impl Resource {
         }
     }
 
+    /// One without attributes: somebody else says all of them. Where `knows_pid`, `process.pid` is
+    /// each process's own.
+    pub fn empty(knows_pid: bool) -> Self {
+        Self {
+            attributes: Attributes::default(),
+            of_process: if knows_pid {
+                vec![PROCESS_PID]
+            } else {
+                Vec::new()
+            },
+        }
+    }
+
     /// Sets an attribute, over an earlier value.
     pub fn set(&mut self, key: &str, value: Value<'_>) {
         self.of_process.retain(|of_process| *of_process != key);
         self.attributes
-            .set(ATTRIBUTES_FIELD, key, value, usize::MAX);
+            .set(ATTRIBUTES_FIELD, key, value, usize::MAX, Surplus::Newest);
     }
 
     /// Leaves an attribute out, but for `service.name`, which every resource has.
@@ -72,7 +86,7 @@ impl Resource {
                 PROCESS_PID => Value::Int(i64::from(std::process::id())),
                 _ => Value::Text(&instance_id),
             };
-            own.set(ATTRIBUTES_FIELD, key, value, usize::MAX);
+            own.set(ATTRIBUTES_FIELD, key, value, usize::MAX, Surplus::Newest);
         }
         [self.attributes.as_bytes(), own.as_bytes()].concat()
     }

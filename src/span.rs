@@ -8,7 +8,7 @@ use crate::chunk::SPANS;
 use crate::context::{SpanContext, SpanKind, Status, StatusCode};
 use crate::id::SpanId;
 use crate::otlp::message;
-use crate::record::{Facts, Record};
+use crate::record::{Facts, Record, Rules, Target};
 use crate::store::Slot;
 use crate::trace::{Trace, Verdict};
 use crate::tracer::Tracer;
@@ -30,6 +30,8 @@ pub struct Span {
     pub(crate) slot: Option<Slot>,
     /// The decision that the span, or an ancestor, took for itself; None follows the trace.
     pub(crate) own_decision: Option<bool>,
+    /// The `tracestate` that a sampler gave it, or an ancestor; None has the trace's.
+    pub(crate) own_trace_state: Option<Arc<str>>,
     pub(crate) is_root: bool,
     pub(crate) life: Guarded<Life>,
 }
@@ -47,6 +49,8 @@ pub(crate) enum Phase {
     /// Has ids, and no name yet.
     Draft,
     Open,
+    /// Has its end; the record is still there, for those who are told of it.
+    Ending,
     Finished,
     /// The handle has ended; the span was exported if it had finished before.
     Released,
@@ -79,8 +83,15 @@ impl Span {
             sampled: Some(self.sampled()),
             random: self.trace.random(),
             is_remote: false,
-            trace_state: self.trace.trace_state().cloned(),
+            trace_state: self.trace_state().cloned(),
         }
+    }
+
+    /// The W3C `tracestate`, None when empty.
+    pub fn trace_state(&self) -> Option<&Arc<str>> {
+        let own = self.own_trace_state.as_ref();
+        own.or_else(|| self.trace.trace_state())
+            .filter(|state| !state.is_empty())
     }
 
     /// The span's id.
@@ -91,6 +102,11 @@ impl Span {
     /// Who asked for this span's work.
     pub fn parent_id(&self) -> Option<SpanId> {
         self.parent_id
+    }
+
+    /// True when the parent is another process's.
+    pub fn parent_is_remote(&self) -> bool {
+        self.parent_is_remote
     }
 
     /// The span's kind.
@@ -154,8 +170,13 @@ impl Span {
     /// Sets an attribute; the last write wins.
     #[inline(always)]
     pub fn set_attribute(&self, turn: Turn<'_>, key: &str, value: Value<'_>) {
-        let limits = self.trace.pipeline().limits();
-        self.write(turn, |record| record.set_attribute(key, value, limits));
+        let rules = self.rules();
+        self.write(turn, |record| record.set_attribute(key, value, rules));
+    }
+
+    /// Counts attributes that were left out before they came here.
+    pub fn miss_attributes(&self, turn: Turn<'_>, count: u32) {
+        self.write(turn, |record| record.miss_attributes(count));
     }
 
     /// Removes an attribute.
@@ -175,9 +196,9 @@ impl Span {
             return;
         }
         let time_ns = time_ns.unwrap_or_else(|| self.trace.now_ns());
-        let limits = self.trace.pipeline().limits();
+        let rules = self.rules();
         self.write(turn, |record| {
-            record.add_event(name, time_ns, attributes, limits);
+            record.add_event(name, time_ns, attributes, 0, rules);
         });
     }
 
@@ -185,11 +206,17 @@ impl Span {
     pub fn add_link<'a>(
         &self,
         turn: Turn<'_>,
-        context: &SpanContext,
+        target: Target<'_>,
         attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
     ) {
-        let limits = self.trace.pipeline().limits();
-        self.write(turn, |record| record.add_link(context, attributes, limits));
+        let rules = self.rules();
+        self.write(turn, |record| record.add_link(target, attributes, 0, rules));
+    }
+
+    /// Changes what it holds, by the rules of its tracer. `work` must not call Python.
+    pub fn change(&self, turn: Turn<'_>, work: impl FnOnce(&mut Record, Rules<'_>)) {
+        let rules = self.rules();
+        self.write(turn, |record| work(record, rules));
     }
 
     /// Sets the status by the rules of [`Status::set`].
@@ -236,7 +263,7 @@ impl Span {
             match life.phase {
                 Phase::Draft => return Err(FinishError::Draft),
                 Phase::Open => (),
-                Phase::Finished | Phase::Released => return Ok(false),
+                Phase::Ending | Phase::Finished | Phase::Released => return Ok(false),
             }
             let start = life.start_time_ns;
             // A measured end is never before a start; one given by hand may be, and is refused.
@@ -252,6 +279,48 @@ impl Span {
             self.trace.end(turn);
         }
         Ok(true)
+    }
+
+    /// The first half of [`Self::finish`] for those who tell others of the end: the span has ended,
+    /// and what it holds can still be read and changed. Any end is taken. True if this was the first.
+    pub fn begin_end(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> bool {
+        let mut life = self.life.borrow(turn);
+        if life.phase != Phase::Open {
+            return false;
+        }
+        let measured = || self.trace.now_ns().max(life.start_time_ns);
+        life.end_time_ns = Some(end_time_ns.unwrap_or_else(measured));
+        life.phase = Phase::Ending;
+        true
+    }
+
+    /// The second half: what the span holds moves on.
+    pub fn complete_end(&self, turn: Turn<'_>) {
+        {
+            let mut life = self.life.borrow(turn);
+            if life.phase != Phase::Ending {
+                return;
+            }
+            life.phase = Phase::Finished;
+            self.move_to_chunk(turn, &life);
+        }
+        if self.is_root && !self.is_inherited() {
+            self.trace.end(turn);
+        }
+    }
+
+    /// Changes how its work ended and when, whatever was said before.
+    pub fn set_outcome(
+        &self,
+        turn: Turn<'_>,
+        status: Status,
+        start_time_ns: u64,
+        end_time_ns: u64,
+    ) {
+        let mut life = self.life.borrow(turn);
+        life.status = status;
+        life.start_time_ns = start_time_ns;
+        life.end_time_ns = Some(end_time_ns);
     }
 
     /// Ends the handle. A span that has not finished is discarded and counted; one that has is
@@ -283,11 +352,15 @@ impl Span {
         };
         let life = self.life.borrow(turn);
         let bytes = match life.phase {
-            Phase::Draft | Phase::Open => {
+            Phase::Draft | Phase::Open | Phase::Ending => {
                 let store = self.trace.pipeline().store();
                 store.with(turn, slot, |record| {
                     let mut buffer = Vec::new();
-                    record.write_span(&mut buffer, SPANS, &self.facts(&life, life.start_time_ns));
+                    record.write_span(
+                        &mut buffer,
+                        SPANS,
+                        &self.facts(&life, life.end_time_ns.unwrap_or(life.start_time_ns)),
+                    );
                     content(&buffer)
                 })
             }
@@ -325,17 +398,26 @@ impl Span {
         written
     }
 
+    #[inline]
+    fn rules(&self) -> Rules<'_> {
+        Rules {
+            limits: self.trace.pipeline().limits(),
+            surplus: self.tracer.surplus(),
+        }
+    }
+
     fn facts<'a>(&'a self, life: &'a Life, end_time_ns: u64) -> Facts<'a> {
         Facts {
             trace_id: self.trace.trace_id(),
             span_id: self.span_id,
             random: self.trace.random(),
-            trace_state: self.trace.trace_state().map(AsRef::as_ref),
+            trace_state: self.trace_state().map(AsRef::as_ref),
             parent_id: self.parent_id,
             parent_is_remote: self.parent_is_remote,
             kind: self.kind,
             start_time_ns: life.start_time_ns,
-            end_time_ns,
+            // Given by hand through OpenTelemetry's API it may be: no reader knows what to do with it.
+            end_time_ns: end_time_ns.max(life.start_time_ns),
             status: &life.status,
         }
     }
@@ -347,6 +429,10 @@ impl Span {
         let facts = self.facts(life, life.end_time_ns.unwrap_or(life.start_time_ns));
         let pipeline = self.trace.pipeline();
         pipeline.store().release(turn, slot, |record| {
+            // Recorded for somebody in this process, and for nobody else.
+            if self.own_decision == Some(false) || pipeline.forgets() {
+                return pipeline.forget(turn, self.own_decision == Some(false));
+            }
             let (scope, follows) = (self.tracer.scope(), self.own_decision.is_none());
             self.trace
                 .add(turn, scope, follows, self.is_root, |buffer| {
@@ -359,7 +445,7 @@ impl Span {
     /// Ends the handle's life without an end time, unless it has one; says where it stood.
     fn leave(&self, turn: Turn<'_>) -> Option<Phase> {
         let before = std::mem::replace(&mut self.life.borrow(turn).phase, Phase::Released);
-        if !matches!(before, Phase::Draft | Phase::Open) || self.is_inherited() {
+        if matches!(before, Phase::Finished | Phase::Released) || self.is_inherited() {
             return None;
         }
         let had_record = self.slot.is_none_or(|slot| {

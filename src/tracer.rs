@@ -5,13 +5,17 @@ use std::sync::Arc;
 use crate::chunk::InstrumentationScope;
 use crate::context::{SpanContext, SpanKind, Status};
 use crate::counter::Reason;
-use crate::id::SpanId;
+use crate::id::{SpanId, TraceId};
+use crate::limits::Surplus;
 use crate::pipeline::Pipeline;
 use crate::sampler::Sampler;
 use crate::span::{Life, Phase, Span};
 use crate::store::Slot;
 use crate::trace::{Beginning, Trace, Verdict};
 use crate::turn::{Guarded, Turn};
+
+/// The namespace of tracers that name none.
+pub const DEFAULT_NAMESPACE: &str = "default";
 
 /// Makes spans under one name, in one namespace.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub struct Tracer {
     /// None asks the pipeline's.
     sampler: Option<Sampler>,
     scope: &'static InstrumentationScope,
+    surplus: Surplus,
 }
 
 /// What a new span is a child of.
@@ -55,6 +60,25 @@ pub struct SpanOptions<'a> {
     pub should_sample: Option<bool>,
     /// The parent.
     pub parent: Parent<'a>,
+    /// What others chose for it.
+    pub chosen: Option<&'a Chosen>,
+}
+
+/// What an id generator or a sampler of the application's chose for a span before it starts.
+#[derive(Debug, Default)]
+pub struct Chosen {
+    /// The trace id of a span without a parent.
+    pub trace_id: Option<TraceId>,
+    /// True when that is random.
+    pub random: bool,
+    /// The id of the span.
+    pub span_id: Option<SpanId>,
+    /// The decision; None asks the sampler.
+    pub sampled: Option<bool>,
+    /// Recorded, though the decision is no.
+    pub record_only: bool,
+    /// The `tracestate`, perhaps an empty one; None has the parent's.
+    pub trace_state: Option<Arc<str>>,
 }
 
 impl Tracer {
@@ -71,6 +95,19 @@ impl Tracer {
             version: version.map(str::to_owned),
             sampler,
             scope: InstrumentationScope::new(name, version),
+            surplus: Surplus::Newest,
+        }))
+    }
+
+    /// A tracer of the OpenTelemetry face, in the default namespace.
+    pub fn of_scope(name: &str, scope: &'static InstrumentationScope) -> &'static Self {
+        Box::leak(Box::new(Self {
+            name: name.to_owned(),
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            version: None,
+            sampler: None,
+            scope,
+            surplus: Surplus::Oldest,
         }))
     }
 
@@ -98,6 +135,10 @@ impl Tracer {
         self.scope
     }
 
+    pub(crate) fn surplus(&self) -> Surplus {
+        self.surplus
+    }
+
     /// Starts a span, or makes a draft.
     pub fn start(
         &'static self,
@@ -107,7 +148,7 @@ impl Tracer {
     ) -> Span {
         match options.parent {
             Parent::Span(parent) if Arc::ptr_eq(parent.trace().pipeline(), pipeline) => {
-                let origin = self.under_span(pipeline, parent, options.should_sample);
+                let origin = self.under_span(pipeline, parent, options);
                 let now_ns = match (options.name, options.start_time_ns) {
                     (Some(_), None) => parent.trace.now_ns(),
                     _ => 0,
@@ -131,19 +172,17 @@ impl Tracer {
         self.sampler.as_ref().unwrap_or_else(|| pipeline.sampler())
     }
 
-    fn under_span(
-        &self,
-        pipeline: &Pipeline,
-        parent: &Span,
-        should_sample: Option<bool>,
-    ) -> Origin {
-        let own_decision = should_sample.or_else(|| {
+    fn under_span(&self, pipeline: &Pipeline, parent: &Span, options: &SpanOptions<'_>) -> Origin {
+        let own_decision = options.should_sample.or_else(|| {
             if parent.trace.is_decided_by_hand() {
                 return parent.own_decision;
             }
             let parent_sampled = parent.sampled();
-            let sampler = self.sampler_of(pipeline);
-            let sampled = sampler.decide(Some(parent_sampled), &parent.trace.trace_id());
+            let chosen = options.chosen.and_then(|chosen| chosen.sampled);
+            let sampled = chosen.unwrap_or_else(|| {
+                let sampler = self.sampler_of(pipeline);
+                sampler.decide(Some(parent_sampled), &parent.trace.trace_id())
+            });
             if sampled == parent_sampled {
                 parent.own_decision
             } else {
@@ -155,6 +194,11 @@ impl Tracer {
             parent_id: Some(parent.span_id),
             parent_is_remote: false,
             own_decision,
+            own_trace_state: options
+                .chosen
+                .and_then(|chosen| chosen.trace_state.as_ref())
+                .or(parent.own_trace_state.as_ref())
+                .cloned(),
             is_root: false,
         }
     }
@@ -168,11 +212,21 @@ impl Tracer {
         options: &SpanOptions<'_>,
     ) -> Span {
         let (anchor, now_ns) = pipeline.clock().anchor(turn);
-        let trace_id = match parent {
-            Some(parent) => parent.trace_id,
-            None => pipeline.ids().trace_id(turn, now_ns),
+        let trace_id = match (parent, options.chosen) {
+            (Some(parent), _) => parent.trace_id,
+            (
+                None,
+                Some(Chosen {
+                    trace_id: Some(trace_id),
+                    ..
+                }),
+            ) => *trace_id,
+            (None, _) => pipeline.ids().trace_id(turn, now_ns),
         };
         let head = || {
+            if let Some(sampled) = options.chosen.and_then(|chosen| chosen.sampled) {
+                return sampled;
+            }
             let parent_sampled = parent.and_then(|parent| parent.sampled);
             self.sampler_of(pipeline).decide(parent_sampled, &trace_id)
         };
@@ -184,8 +238,18 @@ impl Tracer {
         };
         let beginning = Beginning {
             trace_id,
-            random: parent.is_none_or(|parent| parent.random),
-            trace_state: parent.and_then(|parent| parent.trace_state.clone()),
+            random: match (parent, options.chosen) {
+                (Some(parent), _) => parent.random,
+                (None, Some(chosen)) if chosen.trace_id.is_some() => chosen.random,
+                (None, _) => true,
+            },
+            trace_state: match options.chosen {
+                Some(Chosen {
+                    trace_state: Some(state),
+                    ..
+                }) => Some(Arc::clone(state)),
+                _ => parent.and_then(|parent| parent.trace_state.clone()),
+            },
             anchor,
             verdict,
         };
@@ -193,7 +257,10 @@ impl Tracer {
             trace: Trace::new(pipeline, beginning),
             parent_id: parent.map(|parent| parent.span_id),
             parent_is_remote: parent.is_some_and(|parent| parent.is_remote),
-            own_decision: None,
+            own_decision: options
+                .chosen
+                .and_then(|chosen| chosen.record_only.then_some(false)),
+            own_trace_state: None,
             is_root: true,
         };
         self.open(turn, pipeline, origin, now_ns, options)
@@ -212,11 +279,13 @@ impl Tracer {
             parent_id,
             parent_is_remote,
             own_decision,
+            own_trace_state,
             is_root,
         } = origin;
         let counters = pipeline.counters();
         counters.started.add(turn, 1);
-        let records = own_decision.unwrap_or_else(|| trace.verdict().records());
+        let record_only = options.chosen.is_some_and(|chosen| chosen.record_only);
+        let records = record_only || own_decision.unwrap_or_else(|| trace.verdict().records());
         let slot = if records { claim(turn, pipeline) } else { None };
         if let Some(slot) = slot {
             counters.recorded.add(turn, 1);
@@ -231,7 +300,10 @@ impl Tracer {
             Some(_) => (Phase::Open, options.start_time_ns.unwrap_or(now_ns)),
         };
         let span = Span {
-            span_id: pipeline.ids().span_id(turn),
+            span_id: options
+                .chosen
+                .and_then(|chosen| chosen.span_id)
+                .unwrap_or_else(|| pipeline.ids().span_id(turn)),
             parent_id,
             parent_is_remote,
             kind: options.kind,
@@ -239,6 +311,7 @@ impl Tracer {
             trace,
             slot,
             own_decision,
+            own_trace_state,
             is_root,
             life: Guarded::new(Life {
                 phase,
@@ -258,6 +331,7 @@ struct Origin {
     parent_id: Option<SpanId>,
     parent_is_remote: bool,
     own_decision: Option<bool>,
+    own_trace_state: Option<Arc<str>>,
     is_root: bool,
 }
 

@@ -66,6 +66,13 @@ impl<T> Guarded<T> {
         self.0.borrow_mut()
     }
 
+    /// The content for one look, unless it is borrowed: for Python's garbage collector, which comes at
+    /// any allocation and only asks what is there.
+    #[cfg(feature = "python")]
+    pub(crate) fn peek<'a>(&'a self, _turn: Turn<'a>) -> Option<std::cell::Ref<'a, T>> {
+        self.0.try_borrow().ok()
+    }
+
     #[cfg(feature = "python")]
     pub(crate) fn into_inner(self) -> T {
         self.0.into_inner()

@@ -113,6 +113,22 @@ pub(crate) enum Field<'a> {
     Bytes(&'a [u8]),
 }
 
+/// How long the field is where an empty one is left out.
+pub(crate) fn optional_len(number: u32, length: usize) -> usize {
+    if length == 0 {
+        0
+    } else {
+        field_len(number, length)
+    }
+}
+
+/// Appends a field of bytes; an empty one is left out.
+pub(crate) fn put_optional(buffer: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        put_bytes(buffer, number, bytes);
+    }
+}
+
 /// The number, content and whole length of the first field of `bytes`; None at the end, or where
 /// the bytes are not ours.
 pub(crate) fn first_field(bytes: &[u8]) -> Option<(u32, Field<'_>, usize)> {

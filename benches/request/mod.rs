@@ -46,6 +46,7 @@ pub(crate) fn pipeline(sampler: Sampler) -> (Arc<Pipeline>, Memory) {
         sampler,
         sampling_rate: None,
         late_sampling: false,
+        forgets: false,
         clock: Clock::System,
     };
     let pipeline = Pipeline::new(Config {
@@ -69,6 +70,7 @@ pub(crate) fn start(
         start_time_ns: None,
         should_sample: None,
         parent,
+        chosen: None,
     };
     tracer.start(turn, pipeline, &options)
 }

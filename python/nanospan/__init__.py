@@ -69,10 +69,18 @@ __all__ = [
     "configure",
     "flush",
     "flush_async",
+    "install",
     "shutdown",
     "stats",
     "tracing",
 ]
+
+
+def install(**arguments: object) -> object:
+    """Configure nanospan and make it OpenTelemetry's provider: see `nanospan.otel.install`."""
+    from nanospan.otel import install
+
+    return install(**arguments)
 
 
 TYPE_CHECKING = False  # typing's own takes milliseconds to import

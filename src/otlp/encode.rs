@@ -2,12 +2,13 @@
 //! copies. Lengths first, then one pass.
 
 use crate::chunk::{Chunk, InstrumentationScope, Run};
-use crate::wire::{field_len, put_bytes, put_length};
+use crate::wire::{field_len, optional_len, put_bytes, put_length, put_optional};
 
 const RESOURCE_SPANS: u32 = 1;
 const RESOURCE: u32 = 1;
 const SCOPE_SPANS: u32 = 2;
 const SCOPE: u32 = 1;
+const SCHEMA_URL: u32 = 3;
 
 /// The request that carries `chunks`.
 pub fn request(resource: &[u8], chunks: &[Chunk]) -> Vec<u8> {
@@ -47,7 +48,8 @@ fn by_scope<'a>(
             .iter()
             .position(|s| std::ptr::eq(s.scope, scope))
             .unwrap_or_else(|| {
-                let length = field_len(SCOPE, scope.as_bytes().len());
+                let length = field_len(SCOPE, scope.as_bytes().len())
+                    + optional_len(SCHEMA_URL, scope.schema_url().len());
                 scopes.push(ScopeSpans {
                     scope,
                     runs: Vec::new(),
@@ -77,6 +79,11 @@ fn envelope(resource: &[u8], scopes: &[ScopeSpans<'_>]) -> Vec<u8> {
             .runs
             .iter()
             .for_each(|run| request.extend_from_slice(run));
+        put_optional(
+            &mut request,
+            SCHEMA_URL,
+            scope.scope.schema_url().as_bytes(),
+        );
     }
     debug_assert_eq!(
         request.len(),

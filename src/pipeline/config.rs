@@ -49,6 +49,8 @@ pub struct Settings {
     pub sampling_rate: Option<Ratio>,
     /// Records also what the sampler drops, until the trace ends.
     pub late_sampling: bool,
+    /// True where finished spans are kept for nobody: not sent, and not read.
+    pub forgets: bool,
     /// What time it is.
     pub clock: Clock,
 }

@@ -200,6 +200,20 @@ impl Pipeline {
         self.worker.catch_up(self);
     }
 
+    /// True when finished spans are kept for nobody.
+    pub fn forgets(&self) -> bool {
+        self.settings.forgets
+    }
+
+    /// Counts a finished span that goes nowhere: by the decision on it, or because the pipeline
+    /// forgets it.
+    pub(crate) fn forget(&self, turn: Turn<'_>, unsampled: bool) {
+        self.counters.finished.add(turn, 1);
+        if unsampled {
+            self.counters.dropped.add(Reason::Unsampled, 1);
+        }
+    }
+
     /// True when nothing more will be sent.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)

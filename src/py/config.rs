@@ -13,7 +13,7 @@ use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtl
 use super::flush::timeout_of;
 use super::lifecycle;
 use super::sampler;
-use super::value::{Change, Reader, text};
+use super::value::{Change, Converted, Reader, text};
 use crate::clock::Clock;
 use crate::counter::Reason;
 use crate::limits::SpanLimits;
@@ -185,49 +185,82 @@ pub(crate) fn configure(
     clock: Option<&Bound<'_, PyManualClock>>,
     ids: Option<&Bound<'_, PyScriptedIds>>,
 ) -> PyResult<()> {
-    let (sampler, sampling_rate) = sampler_of(sampling_rate, sampler)?;
-    let limits = match limits {
-        None => SpanLimits::default(),
-        Some(came) => {
-            let limits = came.cast::<PySpanLimits>();
-            limits
-                .map_err(|_| wrong_type("limits", "a SpanLimits or None", came))?
-                .get()
-                .0
-                .clone()
-        }
-    };
-    let queue = match queue {
-        None => QueueConfig::default(),
-        Some(came) => {
-            let queue = came.cast::<PyQueueConfig>();
-            queue
-                .map_err(|_| wrong_type("queue", "a QueueConfig or None", came))?
-                .get()
-                .0
-                .clone()
-        }
-    };
     let late_sampling = late_sampling
         .as_ref()
         .map_or(Ok(false), |c| argument::boolean("late_sampling", c))?;
+    let (sampler, sampling_rate) = sampler_of(sampling_rate, sampler)?;
     let settings = Settings {
         exporters: exporters_of(exporter)?,
         resource: resource_of(service_name, resource, detected)?,
-        limits,
-        queue,
+        limits: limits_of(limits)?,
+        queue: queue_of(queue)?,
         sampler,
         sampling_rate,
         late_sampling,
+        forgets: false,
         clock: clock.map_or(Clock::System, |clock| clock.get().clock()),
     };
-    let ids = ids.map(|ids| ids.get().script());
     let pipeline = Pipeline::new(Config {
         settings: Arc::new(settings),
-        ids,
+        ids: ids.map(|ids| ids.get().script()),
     })
     .map_err(cannot_open)?;
     lifecycle::install(py, pipeline, REPLACED_TIMEOUT)
+}
+
+/// The pipeline of a provider of its own. Without an exporter it keeps nothing.
+pub(super) fn pipeline_of_provider(
+    exporter: Option<&Bound<'_, PyAny>>,
+    resource: Option<&Bound<'_, PyAny>>,
+    limits: Option<&Bound<'_, PyAny>>,
+    queue: Option<&Bound<'_, PyAny>>,
+    sampler: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Arc<Pipeline>> {
+    let (sampler, sampling_rate) = sampler_of(None, sampler)?;
+    let exporters = exporters_of(exporter)?;
+    let attributes = Reader::unlimited().attributes("resource", resource)?;
+    let pid = Value::Int(i64::from(std::process::id()));
+    let is_pid =
+        |(key, value): &(String, Converted)| key == "process.pid" && value.as_value() == pid;
+    let mut own = Resource::empty(attributes.iter().any(is_pid));
+    for (key, value) in attributes.iter().filter(|attribute| !is_pid(attribute)) {
+        own.set(key, value.as_value());
+    }
+    let settings = Settings {
+        forgets: exporters.is_empty(),
+        exporters,
+        resource: own,
+        limits: limits_of(limits)?,
+        queue: queue_of(queue)?,
+        sampler,
+        sampling_rate,
+        late_sampling: false,
+        clock: Clock::System,
+    };
+    let settings = Arc::new(settings);
+    Pipeline::new(Config {
+        settings,
+        ids: None,
+    })
+    .map_err(cannot_open)
+}
+
+fn limits_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<SpanLimits> {
+    let Some(came) = came else {
+        return Ok(SpanLimits::default());
+    };
+    let limits = came.cast::<PySpanLimits>();
+    let limits = limits.map_err(|_| wrong_type("limits", "a SpanLimits or None", came))?;
+    Ok(limits.get().0.clone())
+}
+
+fn queue_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<QueueConfig> {
+    let Some(came) = came else {
+        return Ok(QueueConfig::default());
+    };
+    let queue = came.cast::<PyQueueConfig>();
+    let queue = queue.map_err(|_| wrong_type("queue", "a QueueConfig or None", came))?;
+    Ok(queue.get().0.clone())
 }
 
 /// How long a replaced pipeline may take for what it has not sent yet.

@@ -14,15 +14,28 @@ pub(crate) fn record(span: &Span, error: &Bound<'_, PyBaseException>) -> PyResul
     let Some(_below) = lifecycle::Below::enter() else {
         return Ok(());
     };
+    let facts = attributes(error, None)?;
+    let reader = Reader::new(span.trace().pipeline());
+    let attributes = reader.attributes("error", Some(facts.as_any()))?;
+    span.add_event(turn(error.py()), "exception", None, pairs(&attributes));
+    Ok(())
+}
+
+/// What such an event tells; of `escaped` only OpenTelemetry's SDK tells, as text.
+pub(crate) fn attributes<'py>(
+    error: &Bound<'py, PyBaseException>,
+    escaped: Option<bool>,
+) -> PyResult<Bound<'py, PyDict>> {
     let py = error.py();
     let facts = PyDict::new(py);
     facts.set_item("exception.type", type_name(error)?)?;
     facts.set_item("exception.message", message(error))?;
     facts.set_item("exception.stacktrace", stack_trace(py, error))?;
-    let reader = Reader::new(span.trace().pipeline());
-    let attributes = reader.attributes("error", Some(facts.as_any()))?;
-    span.add_event(turn(py), "exception", None, pairs(&attributes));
-    Ok(())
+    if let Some(escaped) = escaped {
+        let text = if escaped { "True" } else { "False" };
+        facts.set_item("exception.escaped", text)?;
+    }
+    Ok(facts)
 }
 
 /// `module.Class`, or the bare name of a built-in one.

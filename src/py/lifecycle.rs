@@ -37,6 +37,15 @@ pub(crate) fn install(py: Python<'_>, new: Arc<Pipeline>, timeout: Duration) -> 
     Ok(())
 }
 
+/// Takes in a pipeline that is not the current one: it is flushed and ended with the others.
+pub(crate) fn adopt(py: Python<'_>, pipeline: &Arc<Pipeline>) -> PyResult<()> {
+    fork::leave_parent();
+    register_hooks(py)?;
+    register_with_multiprocessing(py);
+    remember(pipeline);
+    Ok(())
+}
+
 /// The pipelines that may still have something to send. Their workers are there to do it, even
 /// between a hook that another one has set before a fork, and the fork.
 pub(crate) fn alive() -> Vec<Arc<Pipeline>> {
@@ -62,6 +71,13 @@ pub(crate) fn current(py: Python<'_>) -> Option<Arc<Pipeline>> {
 pub(crate) fn is_configured(py: Python<'_>) -> bool {
     fork::leave_parent();
     pipeline::is_configured(turn(py))
+}
+
+/// True when there is a pipeline.
+#[pyfunction]
+#[pyo3(name = "_is_configured")]
+pub(crate) fn is_configured_now(py: Python<'_>) -> bool {
+    is_configured(py)
 }
 
 /// Ends all of them. True if everything was taken within `timeout`.

@@ -16,6 +16,7 @@ mod flush;
 mod fork;
 mod hint;
 mod lifecycle;
+mod otel;
 mod sampler;
 mod scope;
 mod span;
@@ -35,12 +36,14 @@ mod _core {
 
     use super::ffi::Recycled;
     use super::{
-        block, clock, config, context, data, error, exporter, fast, ffi, hint, sampler, span,
+        block, clock, config, context, data, error, exporter, fast, ffi, hint, otel, sampler, span,
         start, tracer, view,
     };
 
     #[pymodule_export]
     use super::flush::{PyFlush, flush};
+    #[pymodule_export]
+    use super::lifecycle::is_configured_now;
     #[pymodule_export]
     use block::PyTemplate;
     #[pymodule_export]
@@ -55,6 +58,8 @@ mod _core {
     use error::ReleasedSpanError;
     #[pymodule_export]
     use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
+    #[pymodule_export]
+    use otel::{PyContextToken, PyOtelTemplate, PyProvider, attach, detach, install};
     #[pymodule_export]
     use sampler::{PyAlwaysOff, PyAlwaysOn, PyParentBased, PyTraceIdRatio};
     #[pymodule_export]
@@ -76,6 +81,9 @@ mod _core {
         fast::install_all(module.py())?;
         PySpan::bin().install(&start::no_op(module.py())?);
         hint::install(module.py())?;
+        // Of the same names as those of the native face.
+        module.add("_OtelSpan", module.py().get_type::<otel::PyOtelSpan>())?;
+        module.add("_OtelTracer", module.py().get_type::<otel::PyOtelTracer>())?;
         module.add("ROOT", Py::new(module.py(), PyRoot)?)?;
         module.add("tracing", PyTracer::global(module.py())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))

@@ -81,8 +81,8 @@ pub(crate) enum Left<'py> {
 /// Set to anything, this environment variable keeps cells from being used.
 const NO_CELLS: &str = "NANOSPAN_NO_CELLS";
 
-/// True where cells can be used, which is found out once.
-fn has_cells(py: Python<'_>) -> PyResult<bool> {
+/// True where a value that nobody else can see may be changed in place, which is found out once.
+pub(crate) fn may_change_in_place(py: Python<'_>) -> PyResult<bool> {
     if std::env::var_os(NO_CELLS).is_some_and(|value| !value.is_empty()) {
         return Ok(false);
     }
@@ -98,7 +98,7 @@ impl Scope {
     fn new(py: Python<'_>, namespace: &str) -> PyResult<Self> {
         let name = CString::new(format!("nanospan:{namespace}").replace('\0', "?"))?;
         Ok(Self {
-            has_cells: has_cells(py)?,
+            has_cells: may_change_in_place(py)?,
             variable: ContextVar::new(py, &name)?,
         })
     }

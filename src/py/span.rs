@@ -328,7 +328,7 @@ impl PySpan {
 
     /// The name of the span; empty for a draft and for the no-op span.
     #[getter]
-    fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+    pub(crate) fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         let name = self
             .held(py)
             .and_then(|held| Some(held.name.as_ref()?.bind(py).clone()));
@@ -465,7 +465,7 @@ impl PySpan {
         let attributes = reader.attributes("attributes", attributes)?;
         let turn = turn(context.py());
         if let Some(context) = &context.get().0 {
-            span.add_link(turn, context, pairs(&attributes));
+            span.add_link(turn, context.into(), pairs(&attributes));
         }
         Ok(())
     }

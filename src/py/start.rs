@@ -138,7 +138,7 @@ impl Arguments {
         let turn = turn(py);
         pairs(&attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
         for (context, attributes) in &links {
-            span.add_link(turn, context, pairs(attributes));
+            span.add_link(turn, context.into(), pairs(attributes));
         }
         self.handle(py, tracer, span, parent)
     }
@@ -184,6 +184,7 @@ impl Arguments {
             start_time_ns: more.and_then(|more| more.start_time_ns),
             should_sample: more.and_then(|more| more.should_sample),
             parent,
+            chosen: None,
         };
         tracer.core().start(turn(py), pipeline, &options)
     }

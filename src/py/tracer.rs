@@ -20,7 +20,7 @@ use super::value::{Reader, text};
 use crate::pipeline::Pipeline;
 use crate::sampler::{Ratio, Sampler, Strategy};
 use crate::trace::Trace;
-use crate::tracer::Tracer;
+use crate::tracer::{DEFAULT_NAMESPACE, Tracer};
 
 /// Makes spans under one name, in one namespace. Until `configure` all it does is nothing.
 #[pyclass(frozen, weakref, name = "Tracer", module = "nanospan")]
@@ -29,9 +29,6 @@ pub(crate) struct PyTracer {
     scope: &'static Scope,
     sampling_rate: Option<Ratio>,
 }
-
-/// The namespace of tracers that name none.
-const DEFAULT_NAMESPACE: &str = "default";
 
 /// Tracers by namespace and name.
 type Known = HashMap<(String, String), Py<PyTracer>>;

@@ -39,6 +39,7 @@ fn settings(memory: &Memory) -> Settings {
         sampler: Sampler::AlwaysOn,
         sampling_rate: None,
         late_sampling: false,
+        forgets: false,
         clock: Clock::System,
     }
 }
@@ -66,6 +67,7 @@ impl Recording {
             start_time_ns: None,
             should_sample: None,
             parent,
+            chosen: None,
         };
         self.tracer
             .start(turn::take().turn(), &self.pipeline, &options)

@@ -31,6 +31,7 @@ fn pipeline(memory: &Memory) -> Arc<Pipeline> {
         sampler: Sampler::AlwaysOn,
         sampling_rate: None,
         late_sampling: false,
+        forgets: false,
         clock: Clock::System,
     };
     let pipeline = Pipeline::new(Config {
@@ -59,6 +60,7 @@ fn start(tracer: &'static Tracer, pipeline: &Arc<Pipeline>, parent: Parent<'_>) 
         start_time_ns: None,
         should_sample: None,
         parent,
+        chosen: None,
     };
     tracer.start(turn::take().turn(), pipeline, &options)
 }

@@ -10,6 +10,7 @@ mod recycle;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 
+use pyo3::PyClass;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -28,11 +29,11 @@ pub(crate) fn turn(_py: Python<'_>) -> Turn<'_> {
     unsafe { Turn::assume() }
 }
 
-/// The token of a thread that drops what a Python object held.
+/// The token of a thread that drops what a Python object held, or shows it to the collector.
 #[inline]
 pub(crate) fn dropping<'py>() -> Python<'py> {
-    // SAFETY: PyO3 drops the content of its classes in `tp_dealloc`, which CPython calls from a
-    // thread that is attached to the interpreter; elsewhere such content never is.
+    // SAFETY: PyO3 drops the content of its classes in `tp_dealloc`, and shows it in `tp_traverse`,
+    // which CPython calls from a thread that is attached to the interpreter; elsewhere neither happens.
     unsafe { Python::assume_attached() }
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn is_last<T>(object: &Bound<'_, T>) -> bool {
     unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
 }
 
-/// A `contextvars.ContextVar` without a default.
+/// A `contextvars.ContextVar`.
 pub(crate) struct ContextVar {
     object: Py<PyAny>,
     /// As contexts find it by.
@@ -66,6 +67,7 @@ impl Token {
 }
 
 impl ContextVar {
+    /// A new one, without a default.
     pub(crate) fn new(py: Python<'_>, name: &CStr) -> PyResult<Self> {
         // SAFETY: the name is a C string that outlives the call; the result is a new reference or
         // null with an exception set (CPython C API, PyContextVar_New).
@@ -73,6 +75,11 @@ impl ContextVar {
             let variable = ffi::PyContextVar_New(name.as_ptr(), ptr::null_mut());
             Bound::from_owned_ptr_or_err(py, variable)?
         };
+        Self::of(variable)
+    }
+
+    /// Somebody else's `contextvars.ContextVar`, which may have a default.
+    pub(crate) fn of(variable: Bound<'_, PyAny>) -> PyResult<Self> {
         // Folded as CPython's hamt.c does.
         let hash = variable.hash()? as u64;
         let hash = hash as u32 ^ (hash >> 32) as u32;
@@ -82,7 +89,7 @@ impl ContextVar {
         })
     }
 
-    /// The value in the current context, if there is one.
+    /// The value in the current context, else the variable's default, if there is one.
     pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut value = ptr::null_mut();
         // SAFETY: the variable is a ContextVar and `value` outlives the call, which leaves a new
@@ -118,6 +125,41 @@ impl ContextVar {
             Ok(())
         } else {
             Err(PyErr::fetch(py))
+        }
+    }
+}
+
+/// Runs `work` in another context than the current one. None if that cannot be entered: some code is
+/// running in it, perhaps further up on this thread's stack.
+pub(crate) fn run_in<R>(
+    py: Python<'_>,
+    context: &Bound<'_, PyAny>,
+    work: impl FnOnce() -> R,
+) -> Option<R> {
+    // SAFETY: the context is a live `contextvars.Context`; the calls give 0, or -1 with an exception
+    // set, which is let go of (CPython C API, PyContext_Enter and PyContext_Exit). What was entered
+    // is left again, whatever `work` does, which must not panic.
+    unsafe {
+        if ffi::PyContext_Enter(context.as_ptr()) < 0 {
+            drop(PyErr::fetch(py));
+            return None;
+        }
+        let result = work();
+        if ffi::PyContext_Exit(context.as_ptr()) < 0 {
+            drop(PyErr::fetch(py));
+        }
+        Some(result)
+    }
+}
+
+/// Has the garbage collector look at an object of a class of ours that it did not know of: most
+/// cannot be part of a cycle until somebody puts an object of his own into them.
+pub(crate) fn track<T: PyClass>(object: &Bound<'_, T>) {
+    // SAFETY: PyO3's classes have the collector's head before each object; the object lives, and is
+    // tracked only where it is not yet (CPython C API, PyObject_GC_IsTracked, PyObject_GC_Track).
+    unsafe {
+        if ffi::PyObject_GC_IsTracked(object.as_ptr()) == 0 {
+            ffi::PyObject_GC_Track(object.as_ptr().cast());
         }
     }
 }

@@ -1,0 +1,56 @@
+"""Samplers: which of the SDK's the core decides itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nanospan
+from nanospan.otel import _sdk
+
+_SAMPLING = "opentelemetry.sdk.trace.sampling"
+_NATIVE = (nanospan.AlwaysOn, nanospan.AlwaysOff, nanospan.TraceIdRatio, nanospan.ParentBased)
+
+
+def native(sampler: Any) -> Any:
+    """Return the core's sampler that decides as `sampler` does; None if Python has to be asked."""
+    if isinstance(sampler, _NATIVE):
+        return sampler
+    own = type(sampler)
+    if own.__module__ != _SAMPLING:
+        return None
+    if own.__name__ == "StaticSampler":
+        return {"RECORD_AND_SAMPLE": nanospan.AlwaysOn, "DROP": nanospan.AlwaysOff}.get(
+            sampler._decision.name, lambda: None
+        )()
+    if own.__name__ == "TraceIdRatioBased":
+        return nanospan.TraceIdRatio(sampler.rate)
+    if own.__name__ in ("ParentBased", "ParentBasedTraceIdRatio"):
+        root = native(sampler._root)
+        follows = (
+            _is(sampler._remote_parent_sampled, nanospan.AlwaysOn)
+            and _is(sampler._local_parent_sampled, nanospan.AlwaysOn)
+            and _is(sampler._remote_parent_not_sampled, nanospan.AlwaysOff)
+            and _is(sampler._local_parent_not_sampled, nanospan.AlwaysOff)
+        )
+        if follows and root is not None and not isinstance(root, nanospan.ParentBased):
+            return nanospan.ParentBased(root)
+    return None
+
+
+def _is(sampler: Any, kind: type) -> bool:
+    return isinstance(native(sampler), kind)
+
+
+def from_environment() -> Any:
+    """Return the sampler that the environment asks for, of the SDK's classes where they are."""
+    make = _sdk.find(_SAMPLING, "_get_from_env_or_default")
+    if make is not None:
+        return make()
+    import os
+
+    from nanospan import _environment
+
+    rate, sampler = _environment.sampling(os.environ)
+    if sampler is not None:
+        return sampler
+    return nanospan.ParentBased(nanospan.TraceIdRatio(1.0 if rate is None else rate))

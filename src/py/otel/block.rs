@@ -1,0 +1,158 @@
+//! What `nanospan.otel.Tracer.start_as_current_span` gives: one `with` block, or the template of a
+//! decorated function.
+
+use std::ffi::CStr;
+
+use pyo3::Borrowed;
+use pyo3::exceptions::{PyBaseException, PyException, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use super::context::{Entered, Left, enter, leave};
+use super::span::PyOtelSpan;
+use super::start::Arguments;
+use super::tracer::PyOtelTracer;
+use crate::py::ffi::{Kind, Manager, dropping, turn};
+use crate::turn::Guarded;
+
+/// A span for one `with` block, or for each call of a function decorated with it.
+pub(super) struct OtelBlock {
+    tracer: Py<PyOtelTracer>,
+    arguments: Arguments,
+    end_on_exit: bool,
+    state: Guarded<State>,
+}
+
+#[derive(Default)]
+struct State {
+    entered: bool,
+    /// Ours, or the API's that travels on where nothing is traced.
+    span: Option<Py<PyAny>>,
+    current: Option<Entered>,
+}
+
+impl OtelBlock {
+    #[inline]
+    pub(super) fn new(tracer: Py<PyOtelTracer>, arguments: Arguments, end_on_exit: bool) -> Self {
+        Self {
+            tracer,
+            arguments,
+            end_on_exit,
+            state: Guarded::default(),
+        }
+    }
+
+    /// The object that Python holds.
+    #[inline]
+    pub(super) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        KIND.get_or_try_init(py, || Kind::new(py))?.make(py, self)
+    }
+
+    /// A block with the same arguments, not entered.
+    fn fresh(&self, py: Python<'_>) -> Self {
+        let arguments = self.arguments.clone_ref(py);
+        Self::new(self.tracer.clone_ref(py), arguments, self.end_on_exit)
+    }
+
+    /// Makes current again what was before.
+    fn restore(&self, py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<()> {
+        let current = self.state.borrow(turn(py)).current.take();
+        let Some(entered) = current else {
+            return Ok(());
+        };
+        if leave(py, entered)? == Left::Here {
+            return Ok(());
+        }
+        if let Ok(span) = span.cast_exact::<PyOtelSpan>() {
+            let pipeline = span.get().core().trace().pipeline();
+            pipeline.counters().left_blocks.add(1);
+        }
+        Ok(())
+    }
+}
+
+static KIND: PyOnceLock<Kind<OtelBlock>> = PyOnceLock::new();
+
+impl Manager for OtelBlock {
+    const NAME: &'static CStr = c"nanospan.otel._Block";
+
+    fn kind() -> Option<&'static Kind<Self>> {
+        // The type is there since its first object, and any thread that has one is attached.
+        KIND.get(dropping())
+    }
+
+    fn enter<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if std::mem::replace(&mut self.state.borrow(turn(py)).entered, true) {
+            return Err(PyRuntimeError::new_err(
+                "a block can be entered once: call start_as_current_span for each",
+            ));
+        }
+        let span = self.arguments.start(self.tracer.bind(py))?;
+        let entered = enter(py, &span)?;
+        let mut state = self.state.borrow(turn(py));
+        state.current = Some(entered);
+        state.span = Some(span.clone().unbind());
+        Ok(span)
+    }
+
+    fn exit(&self, py: Python<'_>, error: Borrowed<'_, '_, PyAny>) -> PyResult<()> {
+        let span = self.state.borrow(turn(py)).span.take();
+        let Some(span) = span.map(|span| span.into_bound(py)) else {
+            return Ok(());
+        };
+        self.restore(py, &span)?;
+        let Ok(span) = span.cast_exact::<PyOtelSpan>() else {
+            return Ok(());
+        };
+        let mut told = Ok(());
+        if error.is_instance_of::<PyException>() {
+            let (record, status) = (
+                self.arguments.record_exception,
+                self.arguments.set_status_on_exception,
+            );
+            // PyO3 learns that the thread is attached, and lets go of errors at once.
+            told = Python::try_attach(|_| {
+                let error = error.cast::<PyBaseException>()?;
+                span.get().fail(py, &error, false, record, status)
+            })
+            .unwrap_or(Ok(()));
+        }
+        if self.end_on_exit {
+            PyOtelSpan::end_now(span)?;
+        }
+        told
+    }
+
+    /// Each call of the function is a span of its own.
+    fn decorate<'py>(
+        &self,
+        py: Python<'py>,
+        function: Borrowed<'_, 'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        py.import("nanospan.otel._decorate")?
+            .call_method1("decorate", (PyOtelTemplate(self.fresh(py)), function))
+    }
+
+    fn let_go(self, py: Python<'_>) {
+        drop(self.tracer.into_bound(py));
+        self.arguments.let_go(py);
+        let State { span, current, .. } = self.state.into_inner();
+        drop(span.map(|span| span.into_bound(py)));
+        if let Some(entered) = current {
+            entered.let_go(py);
+        }
+    }
+}
+
+/// What a decorated function makes its spans from.
+#[pyclass(frozen, name = "_OtelTemplate", module = "nanospan")]
+pub(crate) struct PyOtelTemplate(OtelBlock);
+
+#[pymethods]
+impl PyOtelTemplate {
+    /// A block for one call.
+    #[pyo3(name = "_block")]
+    fn block<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.fresh(py).into_object(py)
+    }
+}

@@ -1,0 +1,155 @@
+//! The end of a span: what Python's processors are told, and what they make of it.
+
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::api::api;
+use super::attribute::{Read, of_dict};
+use super::provider::PyProvider;
+use super::read::target_of;
+use super::span::PyOtelSpan;
+use super::start::{header_of, time};
+use crate::context::{Status, StatusCode};
+use crate::py::ffi::turn;
+use crate::py::lifecycle;
+use crate::py::value::{Reader, pairs, text};
+use crate::span::Span;
+
+/// Ends a span; what it holds is sent. True if this was its first end.
+pub(super) fn end(
+    span: &Bound<'_, PyOtelSpan>,
+    provider: &PyProvider,
+    end_time_ns: Option<u64>,
+) -> PyResult<bool> {
+    let py = span.py();
+    let core = span.get().core();
+    if !core.begin_end(turn(py), end_time_ns) {
+        return Ok(false);
+    }
+    span.get().let_parent_go(py);
+    if core.is_recorded() && !core.is_inherited() {
+        if let Some(processor) = provider.processor(py) {
+            tell(span, &processor)?;
+        }
+    }
+    core.complete_end(turn(py));
+    if core.is_root() && !core.is_inherited() {
+        lifecycle::deliver(py, core.trace().pipeline());
+    }
+    Ok(true)
+}
+
+/// Tells the processors, and takes over what they changed.
+fn tell(span: &Bound<'_, PyOtelSpan>, processor: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = span.py();
+    let told = processor.call_method1("_on_ending", (span,));
+    hear(py, "_on_ending", told.map(drop))?;
+    let readable = span.get().make_readable(py)?;
+    let told = processor.call_method1("on_end", (&readable,));
+    hear(py, "on_end", told.map(drop))?;
+    let core = span.get().core();
+    if !core.trace().pipeline().forgets() && core.sampled() {
+        // Whatever cannot be read back is sent as it was.
+        hear(py, "on_end", take_over(core, &readable))?;
+    }
+    Ok(())
+}
+
+/// A processor that raises is no reason for the application's request to fail: its error is counted
+/// out loud, once for each of its kinds.
+pub(super) fn hear(py: Python<'_>, method: &str, told: PyResult<()>) -> PyResult<()> {
+    let Err(error) = told else { return Ok(()) };
+    if !error.is_instance_of::<PyException>(py) {
+        return Err(error);
+    }
+    py.import("nanospan.otel._log")?
+        .call_method1("processor_raised", (method, error))
+        .map(drop)
+}
+
+/// Writes what a `ReadableSpan` says into the record of its span, in the place of what was there.
+fn take_over(span: &Span, readable: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = readable.py();
+    let api = api(py)?;
+    let reader = Reader::new(span.trace().pipeline());
+    let name = readable.getattr("_name")?;
+    let name = name.cast::<PyString>().map(text).unwrap_or_default();
+    let attributes = mapping(&reader, &readable.getattr("_attributes")?)?;
+    let mut events = Vec::new();
+    for event in readable.getattr("_events")?.try_iter()? {
+        let event = event?;
+        let name: String = event.getattr("name")?.extract()?;
+        let at = time("timestamp", Some(&event.getattr("timestamp")?))?.unwrap_or_default();
+        let mut read = mapping(&reader, &event.getattr("attributes")?)?;
+        read.dropped = event.getattr("dropped_attributes")?.extract()?;
+        events.push((name, at, read));
+    }
+    let mut links = Vec::new();
+    for link in readable.getattr("_links")?.try_iter()? {
+        let link = link?;
+        let context = link.getattr("context")?;
+        let state = header_of(api, &context.getattr("trace_state")?)?;
+        let mut read = mapping(&reader, &link.getattr("attributes")?)?;
+        read.dropped = link.getattr("dropped_attributes")?.extract()?;
+        links.push((context, state, read));
+    }
+    let links = links
+        .iter()
+        .map(|(context, state, read)| Ok((target_of(context, state)?, read)))
+        .collect::<PyResult<Vec<_>>>()?;
+    let status = readable.getattr("_status")?;
+    let code = api
+        .code_of(&status.getattr("status_code")?)
+        .unwrap_or(StatusCode::Unset);
+    let description: Option<String> = status.getattr("description")?.extract()?;
+    let start = time("start_time", Some(&readable.getattr("_start_time")?))?;
+    let end = time("end_time", Some(&readable.getattr("_end_time")?))?;
+    let dropped = |what: &str| readable.getattr(what)?.extract::<u32>();
+    let dropped_attributes = dropped("dropped_attributes")?;
+    let (dropped_events, dropped_links) = (dropped("dropped_events")?, dropped("dropped_links")?);
+    let turn = turn(py);
+    span.set_outcome(
+        turn,
+        Status {
+            code,
+            description: description.map(String::into_boxed_str),
+        },
+        start.unwrap_or_default(),
+        end.unwrap_or_default(),
+    );
+    span.change(turn, |record, rules| {
+        record.set_name(&name);
+        record.clear_attributes(dropped_attributes);
+        pairs(&attributes.attributes)
+            .for_each(|(key, value)| record.set_attribute(key, value, rules));
+        record.clear_events(dropped_events);
+        for (name, at, read) in &events {
+            let attributes = pairs(&read.attributes);
+            record.add_event(name, *at, attributes, read.dropped, rules);
+        }
+        record.clear_links(dropped_links);
+        for (target, read) in &links {
+            record.add_link(*target, pairs(&read.attributes), read.dropped, rules);
+        }
+    });
+    Ok(())
+}
+
+fn mapping(reader: &Reader<'_>, came: &Bound<'_, PyAny>) -> PyResult<Read> {
+    if came.is_none() {
+        return Ok(Read::default());
+    }
+    let dict = match came.cast_exact::<PyDict>() {
+        Ok(dict) => dict.clone(),
+        Err(_) => {
+            let dict = PyDict::new(came.py());
+            dict.update(came.cast()?)?;
+            dict
+        }
+    };
+    Ok(Read {
+        attributes: of_dict(reader, &dict)?,
+        dropped: 0,
+    })
+}

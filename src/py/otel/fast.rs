@@ -1,0 +1,172 @@
+//! The calls that instrumentations make most, without PyO3's checks and conversions: exact types, few
+//! arguments. Whatever else comes is left to the method of the same name in `span` and `tracer`.
+
+use std::ffi::CStr;
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::api::api;
+use super::attribute::{key, plain};
+use super::block::OtelBlock;
+use super::span::PyOtelSpan;
+use super::start::Arguments as StartArguments;
+use super::tracer::PyOtelTracer;
+use crate::context::SpanKind;
+use crate::py::ffi::{Arguments, Method, install, slow, turn};
+
+/// Puts the fast methods on their classes.
+pub(super) fn install_all(py: Python<'_>) -> PyResult<()> {
+    let span = py.get_type::<PyOtelSpan>();
+    install::<SetAttribute>(&span)?;
+    install::<IsRecording>(&span)?;
+    install::<GetSpanContext>(&span)?;
+    install::<End>(&span)?;
+    let tracer = py.get_type::<PyOtelTracer>();
+    install::<StartSpan>(&tracer)?;
+    install::<StartAsCurrentSpan>(&tracer)
+}
+
+type Answer<'py> = PyResult<Option<Bound<'py, PyAny>>>;
+
+fn none(py: Python<'_>) -> Bound<'_, PyAny> {
+    py.None().into_bound(py)
+}
+
+/// A name, and perhaps a kind, attributes and a Context, by name; None for anything else.
+#[inline(always)]
+fn start_arguments(arguments: &Arguments<'_, '_>) -> PyResult<Option<StartArguments>> {
+    let Some((name, named)) = arguments.one_and_named() else {
+        return Ok(None);
+    };
+    let Ok(name) = name.cast_exact::<PyString>() else {
+        return Ok(None);
+    };
+    let (mut kind, mut attributes, mut context) = (SpanKind::Internal, None, None);
+    for (key, value) in named {
+        match key.to_str() {
+            Ok("kind") => kind = api(name.py())?.kind_of(&value),
+            Ok("attributes") => attributes = Some(value),
+            Ok("context") => context = Some(value),
+            _ => return Ok(None),
+        }
+    }
+    let mut read = StartArguments::of(&name, kind);
+    read.and(
+        attributes.as_deref().filter(|came| !came.is_none()),
+        context.as_deref().filter(|came| !came.is_none()),
+    );
+    Ok(Some(read))
+}
+
+struct StartSpan;
+
+impl Method for StartSpan {
+    type Class = PyOtelTracer;
+    const NAME: &'static CStr = c"start_span";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyOtelTracer>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let Some(arguments) = start_arguments(arguments)? else {
+            return Ok(None);
+        };
+        let span = arguments.start(this);
+        arguments.let_go(this.py());
+        span.map(Some)
+    }
+}
+
+struct StartAsCurrentSpan;
+
+impl Method for StartAsCurrentSpan {
+    type Class = PyOtelTracer;
+    const NAME: &'static CStr = c"start_as_current_span";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyOtelTracer>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let Some(arguments) = start_arguments(arguments)? else {
+            return Ok(None);
+        };
+        let block = OtelBlock::new(this.clone().unbind(), arguments, true);
+        block.into_object(this.py()).map(Some)
+    }
+}
+
+struct SetAttribute;
+
+impl Method for SetAttribute {
+    type Class = PyOtelSpan;
+    const NAME: &'static CStr = c"set_attribute";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyOtelSpan>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let py = this.py();
+        let Some([name, value]) = arguments.only() else {
+            return Ok(None);
+        };
+        let core = this.get().core();
+        if !core.is_recorded() {
+            return Ok(Some(none(py)));
+        }
+        if !core.is_unfinished(turn(py)) {
+            return Ok(None);
+        }
+        let (Some(name), Some(value)) = (key(&name), plain(&value, this.get().max_length())) else {
+            return Ok(None);
+        };
+        core.set_attribute(turn(py), name, value);
+        Ok(Some(none(py)))
+    }
+}
+
+struct IsRecording;
+
+impl Method for IsRecording {
+    type Class = PyOtelSpan;
+    const NAME: &'static CStr = c"is_recording";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyOtelSpan>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        if arguments.only::<0>().is_none() {
+            return Ok(None);
+        }
+        let py = this.py();
+        let is_recording = this.get().core().is_recording(turn(py));
+        Ok(Some(
+            pyo3::types::PyBool::new(py, is_recording)
+                .to_owned()
+                .into_any(),
+        ))
+    }
+}
+
+struct GetSpanContext;
+
+impl Method for GetSpanContext {
+    type Class = PyOtelSpan;
+    const NAME: &'static CStr = c"get_span_context";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyOtelSpan>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        if arguments.only::<0>().is_none() {
+            return Ok(None);
+        }
+        this.get().python_context(this.py()).map(Some)
+    }
+}
+
+struct End;
+
+impl Method for End {
+    type Class = PyOtelSpan;
+    const NAME: &'static CStr = c"end";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyOtelSpan>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        if arguments.only::<0>().is_none() {
+            return Ok(None);
+        }
+        PyOtelSpan::end_now(this)?;
+        Ok(Some(none(this.py())))
+    }
+}

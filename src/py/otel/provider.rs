@@ -1,0 +1,255 @@
+//! What a `nanospan.otel.TracerProvider` has in the core: its pipeline, and the parts of the
+//! application's that its spans meet.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::id::{SpanId, TraceId};
+use crate::otlp::message;
+use crate::pipeline::Pipeline;
+use crate::py::config::pipeline_of_provider;
+use crate::py::ffi::{dropping, turn};
+use crate::py::lifecycle;
+use crate::py::value::to_dict;
+use crate::turn::Guarded;
+
+/// The core of a provider.
+#[pyclass(frozen, weakref, name = "_Provider", module = "nanospan")]
+pub(crate) struct PyProvider {
+    /// None follows the pipeline of `configure`.
+    own: Option<Guarded<Arc<Pipeline>>>,
+    /// Characters of a text value of a span; None keeps all.
+    pub(super) max_length: Option<usize>,
+    /// The same for events and links.
+    pub(super) max_nested_length: Option<usize>,
+    parts: Guarded<Parts>,
+}
+
+/// Python's parts, None where the core has its own.
+#[derive(Default)]
+struct Parts {
+    /// The `TracerProvider`.
+    owner: Option<Py<PyAny>>,
+    /// Told of starts and ends.
+    processor: Option<Py<PyAny>>,
+    /// Asked for each span.
+    sampler: Option<Py<PyAny>>,
+    /// Makes the ids.
+    id_generator: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl PyProvider {
+    /// A provider with a pipeline of its own, or with `shares` the core of one that follows the
+    /// pipeline of `configure`.
+    #[new]
+    #[pyo3(signature = (*, shares=false, exporter=None, resource=None, limits=None, queue=None, sampler=None, max_length=None, max_nested_length=None))]
+    #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
+    fn new(
+        py: Python<'_>,
+        shares: bool,
+        exporter: Option<&Bound<'_, PyAny>>,
+        resource: Option<&Bound<'_, PyAny>>,
+        limits: Option<&Bound<'_, PyAny>>,
+        queue: Option<&Bound<'_, PyAny>>,
+        sampler: Option<&Bound<'_, PyAny>>,
+        max_length: Option<usize>,
+        max_nested_length: Option<usize>,
+    ) -> PyResult<Self> {
+        let own = if shares {
+            None
+        } else {
+            let pipeline = pipeline_of_provider(exporter, resource, limits, queue, sampler)?;
+            lifecycle::adopt(py, &pipeline)?;
+            Some(Guarded::new(pipeline))
+        };
+        Ok(Self {
+            own,
+            max_length,
+            max_nested_length,
+            parts: Guarded::default(),
+        })
+    }
+
+    /// The `TracerProvider` whose core this is.
+    #[setter(_owner)]
+    fn set_owner(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
+        self.put(py, |parts| std::mem::replace(&mut parts.owner, owner));
+    }
+
+    /// Who is told of starts and ends; None while there is nobody to tell.
+    #[setter(_processor)]
+    fn set_processor(&self, py: Python<'_>, processor: Option<Py<PyAny>>) {
+        self.put(py, |parts| {
+            std::mem::replace(&mut parts.processor, processor)
+        });
+    }
+
+    /// Who is asked for each span; None asks the pipeline's sampler.
+    #[setter(_sampler)]
+    fn set_sampler(&self, py: Python<'_>, sampler: Option<Py<PyAny>>) {
+        self.put(py, |parts| std::mem::replace(&mut parts.sampler, sampler));
+    }
+
+    /// Who makes the ids; None is the core.
+    #[setter(_id_generator)]
+    fn set_id_generator(&self, py: Python<'_>, generator: Option<Py<PyAny>>) {
+        self.put(py, |parts| {
+            std::mem::replace(&mut parts.id_generator, generator)
+        });
+    }
+
+    /// The attributes of the resource that its spans are sent with.
+    fn _resource_attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let resource = self.pipeline(py).map(|pipeline| {
+            // We wrote it.
+            message::Resource::decode(pipeline.resource()).unwrap_or_default()
+        });
+        to_dict(py, &resource.unwrap_or_default().attributes)
+    }
+
+    /// A new trace id from the core, as `IdGenerator` gives it.
+    fn _new_trace_id(&self, py: Python<'_>) -> u128 {
+        let id = self.pipeline(py).map(|pipeline| {
+            let (_, now_ns) = pipeline.clock().anchor(turn(py));
+            pipeline.ids().trace_id(turn(py), now_ns)
+        });
+        id.map_or(0, |id| u128::from_be_bytes(id.to_bytes()))
+    }
+
+    /// A new span id from the core, as `IdGenerator` gives it.
+    fn _new_span_id(&self, py: Python<'_>) -> u64 {
+        let id = self
+            .pipeline(py)
+            .map(|pipeline| pipeline.ids().span_id(turn(py)));
+        id.map_or(0, |id| u64::from_be_bytes(id.to_bytes()))
+    }
+
+    /// Sends what has finished. True only if all of it was taken within `timeout` seconds.
+    fn _flush(&self, py: Python<'_>, timeout: f64) -> bool {
+        let Some(pipeline) = self.pipeline(py) else {
+            return true;
+        };
+        let timeout = std::time::Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
+        let sent = py.detach(|| pipeline.flush(timeout));
+        lifecycle::deliver(py, &pipeline);
+        sent
+    }
+
+    /// Ends the pipeline, if it is the provider's own: what has finished is sent within `timeout`
+    /// seconds.
+    fn _shutdown(&self, py: Python<'_>, timeout: f64) -> bool {
+        let Some(pipeline) = self.pipeline(py).filter(|_| self.own.is_some()) else {
+            return true;
+        };
+        let timeout = std::time::Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
+        let deadline = std::time::Instant::now() + timeout;
+        let flush = pipeline.begin_shutdown(turn(py), deadline);
+        let sent = py.detach(|| pipeline.end_shutdown(flush, deadline));
+        lifecycle::deliver(py, &pipeline);
+        sent
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // What is borrowed just now lives.
+        let Some(parts) = self.parts.peek(turn(dropping())) else {
+            return Ok(());
+        };
+        visit.call(&parts.owner)?;
+        visit.call(&parts.processor)?;
+        visit.call(&parts.sampler)?;
+        visit.call(&parts.id_generator)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        drop(std::mem::take(&mut *self.parts.borrow(turn(py))));
+    }
+}
+
+impl PyProvider {
+    /// The old part dies after the new one is in its place: that may run any code.
+    fn put(&self, py: Python<'_>, replace: impl FnOnce(&mut Parts) -> Option<Py<PyAny>>) {
+        let old = replace(&mut self.parts.borrow(turn(py)));
+        drop(old);
+    }
+
+    /// The pipeline that new spans go to; None when there is none, and inside a log handler that a
+    /// notice of ours called.
+    pub(super) fn pipeline(&self, py: Python<'_>) -> Option<Arc<Pipeline>> {
+        if lifecycle::is_delivering() {
+            return None;
+        }
+        let Some(own) = &self.own else {
+            return lifecycle::current(py);
+        };
+        let pipeline = Arc::clone(&own.borrow(turn(py)));
+        if !pipeline.is_inherited() {
+            return Some(pipeline);
+        }
+        // In a forked child, for the first time. The parent's stays where its spans are.
+        let reborn = pipeline.reborn().ok()?;
+        lifecycle::adopt(py, &reborn).ok()?;
+        *own.borrow(turn(py)) = Arc::clone(&reborn);
+        Some(reborn)
+    }
+
+    /// True when it follows the pipeline of `configure`.
+    pub(super) fn shares(&self) -> bool {
+        self.own.is_none()
+    }
+
+    /// The `TracerProvider`.
+    pub(super) fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let parts = self.parts.borrow(turn(py));
+        parts.owner.as_ref().map(|owner| owner.bind(py).clone())
+    }
+
+    /// Who is told of starts and ends.
+    #[inline]
+    pub(super) fn processor<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let parts = self.parts.borrow(turn(py));
+        let processor = parts.processor.as_ref();
+        processor.map(|processor| processor.bind(py).clone())
+    }
+
+    /// Who is asked for each span.
+    #[inline]
+    pub(super) fn sampler<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let parts = self.parts.borrow(turn(py));
+        parts
+            .sampler
+            .as_ref()
+            .map(|sampler| sampler.bind(py).clone())
+    }
+
+    /// Who makes the ids.
+    #[inline]
+    pub(super) fn id_generator<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let parts = self.parts.borrow(turn(py));
+        let generator = parts.id_generator.as_ref();
+        generator.map(|generator| generator.bind(py).clone())
+    }
+
+    /// True when nothing of Python's is asked or told.
+    #[inline]
+    pub(super) fn is_plain(&self, py: Python<'_>) -> bool {
+        let parts = self.parts.borrow(turn(py));
+        parts.processor.is_none() && parts.sampler.is_none() && parts.id_generator.is_none()
+    }
+}
+
+/// A trace id as OpenTelemetry's API has it; None for 0 and what is too large.
+pub(super) fn trace_id(number: &Bound<'_, PyAny>) -> Option<TraceId> {
+    let number: u128 = number.extract().ok()?;
+    TraceId::new(number.to_be_bytes())
+}
+
+/// A span id as OpenTelemetry's API has it; None for 0 and what is too large.
+pub(super) fn span_id(number: &Bound<'_, PyAny>) -> Option<SpanId> {
+    let number: u64 = number.extract().ok()?;
+    SpanId::new(number.to_be_bytes())
+}

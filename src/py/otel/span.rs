@@ -1,0 +1,1008 @@
+//! `nanospan.otel.Span`: the handle that users of OpenTelemetry's API hold.
+
+use std::cell::{RefCell, RefMut};
+
+use pyo3::exceptions::{PyAttributeError, PyBaseException, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+
+use super::api::{Api, api};
+use super::attribute;
+use super::end;
+use super::provider::PyProvider;
+use super::read::{events, links, read_only, to_context};
+use super::start::{Link, time};
+use super::tracer::PyOtelTracer;
+use crate::context::StatusCode;
+use crate::otlp::message;
+use crate::py::exception;
+use crate::py::ffi::{Bin, Recycled, dropping, is_last, track, turn};
+use crate::py::span::PySpan;
+use crate::py::value::{pairs, text, to_dict};
+use crate::span::Span;
+use crate::turn::Guarded;
+
+/// One unit of work, as OpenTelemetry's API and SDK know it.
+///
+/// Started by a `Tracer`. Ids, name, kind, parent, times and status can be read for ever; attributes,
+/// events and links until the local trace is handed over to the exporters, then they are empty. Where a
+/// Python span processor is told of the span, all of it can be read for ever.
+#[pyclass(frozen, weakref, name = "Span", module = "nanospan.otel")]
+pub(crate) struct PyOtelSpan(Option<Body>);
+
+struct Body {
+    of: Of,
+    record_exception: bool,
+    set_status_on_exception: bool,
+    held: Guarded<Held>,
+}
+
+/// Whose span it is.
+enum Of {
+    /// Its own, made by this tracer.
+    Own(Span, Py<PyOtelTracer>),
+    /// The native handle's.
+    Native(Py<PySpan>),
+}
+
+/// What a span has above it.
+#[derive(Default)]
+pub(crate) enum Ancestor {
+    /// Nothing.
+    #[default]
+    None,
+    /// A span of ours, while this one is open.
+    Span(Py<PyOtelSpan>),
+    /// What is known of it: an `opentelemetry.trace.SpanContext`.
+    Context(Py<PyAny>),
+}
+
+/// What the handle holds of Python's. It is moved out before it is dropped: the death of a handle may
+/// run anybody's code.
+#[derive(Default)]
+struct Held {
+    name: Option<Py<PyString>>,
+    context: Option<Py<PyAny>>,
+    ancestor: Ancestor,
+    /// The `Status` as it was given.
+    status: Option<Py<PyAny>>,
+    /// What processors were told of the end.
+    readable: Option<Py<PyAny>>,
+    /// Attributes of the object that others put there.
+    others: Option<Py<PyDict>>,
+}
+
+impl PyOtelSpan {
+    #[allow(clippy::too_many_arguments, reason = "all that a handle is made of")]
+    #[inline]
+    pub(super) fn new(
+        span: Span,
+        tracer: Py<PyOtelTracer>,
+        name: Py<PyString>,
+        ancestor: Ancestor,
+        record_exception: bool,
+        set_status_on_exception: bool,
+    ) -> Self {
+        let held = Held {
+            name: Some(name),
+            ancestor,
+            ..Held::default()
+        };
+        Self(Some(Body {
+            of: Of::Own(span, tracer),
+            record_exception,
+            set_status_on_exception,
+            held: Guarded::new(held),
+        }))
+    }
+
+    /// The OpenTelemetry handle of a span of the native face.
+    pub(crate) fn of_native(span: Py<PySpan>) -> Self {
+        Self(Some(Body {
+            of: Of::Native(span),
+            record_exception: true,
+            set_status_on_exception: true,
+            held: Guarded::default(),
+        }))
+    }
+
+    /// An object of the class that is no span, and that nobody sees.
+    pub(super) fn sample() -> Self {
+        Self(None)
+    }
+
+    fn body(&self) -> &Body {
+        self.0.as_ref().expect("nobody sees the sample")
+    }
+
+    /// The core's span.
+    #[inline]
+    pub(crate) fn core(&self) -> &Span {
+        match &self.body().of {
+            Of::Own(span, _) => span,
+            Of::Native(native) => native
+                .get()
+                .core()
+                .expect("the no-op span has no other handle"),
+        }
+    }
+
+    /// The native handle whose span it is, if it is not its own.
+    pub(crate) fn native<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PySpan>> {
+        match &self.body().of {
+            Of::Own(..) => None,
+            Of::Native(native) => Some(native.bind(py)),
+        }
+    }
+
+    fn tracer(&self) -> Option<&PyOtelTracer> {
+        match &self.body().of {
+            Of::Own(_, tracer) => Some(tracer.get()),
+            Of::Native(_) => None,
+        }
+    }
+
+    fn provider(&self) -> Option<&PyProvider> {
+        self.tracer().map(|tracer| tracer.provider.get())
+    }
+
+    #[inline]
+    fn held<'a>(&'a self, py: Python<'a>) -> RefMut<'a, Held> {
+        self.body().held.borrow(turn(py))
+    }
+
+    pub(super) fn max_length(&self) -> Option<usize> {
+        self.provider().and_then(|provider| provider.max_length)
+    }
+
+    fn max_nested_length(&self) -> Option<usize> {
+        self.provider()
+            .and_then(|provider| provider.max_nested_length)
+    }
+
+    /// The `opentelemetry.trace.SpanContext`, made when it is first asked for.
+    pub(crate) fn python_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(context) = &self.held(py).context {
+            return Ok(context.bind(py).clone());
+        }
+        let made = to_context(py, api(py)?, &self.core().context())?;
+        Ok(self
+            .held(py)
+            .context
+            .get_or_insert(made.unbind())
+            .bind(py)
+            .clone())
+    }
+
+    /// True while it can be written to. Writes to a span that has ended are said in the log.
+    #[inline]
+    pub(super) fn takes(&self, py: Python<'_>, what: &str) -> PyResult<bool> {
+        let core = self.core();
+        if core.is_recording(turn(py)) {
+            return Ok(true);
+        }
+        if core.is_recorded() {
+            core.trace().pipeline().counters().ignored_writes.add(1);
+            py.import("nanospan.otel._log")?
+                .call_method1("ended", (what,))?;
+        }
+        Ok(false)
+    }
+
+    /// Ends it, with everything that belongs to the end.
+    pub(super) fn finish(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<bool> {
+        let py = slf.py();
+        match &slf.get().body().of {
+            Of::Own(_, tracer) => end::end(slf, tracer.get().provider.get(), end_time_ns),
+            Of::Native(native) => native.get().end(py, end_time_ns),
+        }
+    }
+
+    /// The same, now.
+    #[inline]
+    pub(super) fn end_now(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::end_at(slf, None)
+    }
+
+    fn end_at(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<()> {
+        if !Self::finish(slf, end_time_ns)? && slf.get().core().is_recorded() {
+            let log = slf.py().import("nanospan.otel._log")?;
+            log.call_method1("ended", ("Ending",))?;
+        }
+        Ok(())
+    }
+
+    /// An ended span keeps no other, only what is known of it already.
+    pub(super) fn let_parent_go(&self, py: Python<'_>) {
+        let mut held = self.held(py);
+        let Ancestor::Span(parent) = &held.ancestor else {
+            return;
+        };
+        let context = parent.get().held_context(py);
+        let parent = std::mem::replace(
+            &mut held.ancestor,
+            context.map_or(Ancestor::None, Ancestor::Context),
+        );
+        drop(held);
+        if let Ancestor::Span(parent) = parent {
+            drop(parent.into_bound(py));
+        }
+    }
+
+    fn held_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let held = self.held(py);
+        held.context.as_ref().map(|context| context.clone_ref(py))
+    }
+
+    /// What processors are told of the end: a `ReadableSpan` of its own.
+    pub(super) fn make_readable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let readable = self.read_all(py)?;
+        self.held(py).readable = Some(readable.clone().unbind());
+        Ok(readable)
+    }
+
+    fn read_all<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let span = self.message(py);
+        let api = api(py)?;
+        let facts = PyDict::new(py);
+        facts.set_item("name", self.name(py))?;
+        facts.set_item("context", self.python_context(py)?)?;
+        facts.set_item("parent", self.parent(py)?)?;
+        facts.set_item("resource", self.resource(py)?)?;
+        facts.set_item("attributes", to_dict(py, &span.attributes)?)?;
+        facts.set_item("events", events(py, &span)?)?;
+        facts.set_item("links", links(py, api, &span)?)?;
+        facts.set_item("kind", self.kind(py)?)?;
+        facts.set_item("status", self.status(py)?)?;
+        facts.set_item("start_time", self.start_time(py))?;
+        facts.set_item("end_time", self.end_time(py))?;
+        facts.set_item("instrumentation_scope", self.instrumentation_scope(py)?)?;
+        let dropped = (
+            span.dropped_attributes_count,
+            span.dropped_events_count,
+            span.dropped_links_count,
+        );
+        py.import("nanospan.otel._sdk")?
+            .call_method1("readable", (facts, dropped))
+    }
+
+    /// Attributes, events and links, as far as they are known.
+    fn message(&self, py: Python<'_>) -> message::Span {
+        self.core().read(turn(py)).unwrap_or_default()
+    }
+
+    /// What was told of the end, where it was told.
+    fn told<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let held = self.held(py);
+        held.readable.as_ref().map(|told| told.bind(py).clone())
+    }
+
+    pub(super) fn put_status(
+        &self,
+        py: Python<'_>,
+        code: StatusCode,
+        description: Option<&str>,
+        given: Option<&Bound<'_, PyAny>>,
+    ) {
+        let core = self.core();
+        let is_final = core.status(turn(py)).code == StatusCode::Ok;
+        if is_final || code == StatusCode::Unset {
+            return;
+        }
+        core.set_status(turn(py), code, description);
+        let given = given.map(|given| given.clone().unbind());
+        let before = std::mem::replace(&mut self.held(py).status, given);
+        drop(before.map(|before| before.into_bound(py)));
+    }
+
+    /// Says what left a block of the span: an event, and the status, each if it is wanted.
+    pub(super) fn fail(
+        &self,
+        py: Python<'_>,
+        error: &Bound<'_, PyBaseException>,
+        escaped: bool,
+        record: bool,
+        status: bool,
+    ) -> PyResult<()> {
+        if !self.core().is_recording(turn(py)) {
+            return Ok(());
+        }
+        if record {
+            let event = exception::attributes(error, Some(escaped))?;
+            self.put_exception(&event, None)?;
+        }
+        if status {
+            let kind = error.get_type().name()?.to_string();
+            let description = format!("{kind}: {}", exception::message(error));
+            self.put_status(py, StatusCode::Error, Some(&description), None);
+        }
+        Ok(())
+    }
+
+    fn put_exception(&self, event: &Bound<'_, PyDict>, time_ns: Option<u64>) -> PyResult<()> {
+        let pipeline = self.core().trace().pipeline();
+        let read = attribute::all(pipeline, Some(event), self.max_nested_length())?;
+        self.put_event(event.py(), "exception", time_ns, &read);
+        Ok(())
+    }
+
+    fn put_event(&self, py: Python<'_>, name: &str, time_ns: Option<u64>, read: &attribute::Read) {
+        let core = self.core();
+        let time_ns = time_ns.unwrap_or_else(|| core.trace().now_ns());
+        core.change(turn(py), |record, rules| {
+            let attributes = pairs(&read.attributes);
+            record.add_event(name, time_ns, attributes, read.dropped, rules);
+        });
+    }
+}
+
+static BIN: Bin<PyOtelSpan> = Bin::new();
+
+impl Recycled for PyOtelSpan {
+    fn bin() -> &'static Bin<Self> {
+        &BIN
+    }
+}
+
+#[pymethods]
+impl PyOtelSpan {
+    /// The SDK's class where the SDK is loaded, so that `isinstance` takes the span for one of its
+    /// own; a span that is not recorded has the class that the SDK makes of those.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let recorded = slf.get().0.is_some() && slf.get().core().is_recorded();
+        if !recorded {
+            return Ok(api(py)?.non_recording.bind(py).clone().into_any());
+        }
+        Ok(match sdk_span_class(py)? {
+            Some(class) => class.clone().into_any(),
+            None => py.get_type::<Self>().into_any(),
+        })
+    }
+
+    /// The ids and flags of the span, as an `opentelemetry.trace.SpanContext`.
+    fn get_span_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.python_context(py)
+    }
+
+    /// The same.
+    #[getter]
+    fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.python_context(py)
+    }
+
+    #[getter]
+    fn _context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.python_context(py)
+    }
+
+    /// The context of the parent; None for the root of a trace.
+    #[getter]
+    fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let known = match &self.held(py).ancestor {
+            Ancestor::Context(context) => return Ok(Some(context.bind(py).clone())),
+            Ancestor::Span(parent) => Some(parent.bind(py).clone()),
+            Ancestor::None => None,
+        };
+        let core = self.core();
+        let made = match (known, core.parent_id()) {
+            (Some(parent), _) => return parent.get().python_context(py).map(Some),
+            (None, None) => return Ok(None),
+            (None, Some(parent_id)) => {
+                let context = crate::context::SpanContext {
+                    span_id: parent_id,
+                    is_remote: core.parent_is_remote(),
+                    ..core.context()
+                };
+                to_context(py, api(py)?, &context)?
+            }
+        };
+        self.held(py).ancestor = Ancestor::Context(made.clone().unbind());
+        Ok(Some(made))
+    }
+
+    #[getter]
+    fn _parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.parent(py)
+    }
+
+    /// The name of the span.
+    #[getter]
+    pub(crate) fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        if let Some(native) = self.native(py) {
+            return native.get().name(py).into_any();
+        }
+        let held = self.held(py);
+        let name = held.name.as_ref();
+        name.map_or_else(
+            || PyString::new(py, "").into_any(),
+            |name| name.bind(py).clone().into_any(),
+        )
+    }
+
+    #[getter]
+    fn _name<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.name(py)
+    }
+
+    /// What the span is to the one who asked for its work.
+    #[getter]
+    fn kind<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(api(py)?.kind(py, self.core().kind()))
+    }
+
+    #[getter]
+    fn _kind<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.kind(py)
+    }
+
+    /// Nanoseconds since 1970.
+    #[getter]
+    fn start_time(&self, py: Python<'_>) -> u64 {
+        self.core().start_time_ns(turn(py))
+    }
+
+    #[getter]
+    fn _start_time(&self, py: Python<'_>) -> u64 {
+        self.start_time(py)
+    }
+
+    /// Nanoseconds since 1970, None until the span ends.
+    #[getter]
+    fn end_time(&self, py: Python<'_>) -> Option<u64> {
+        self.core().end_time_ns(turn(py))
+    }
+
+    #[getter]
+    fn _end_time(&self, py: Python<'_>) -> Option<u64> {
+        self.end_time(py)
+    }
+
+    /// The `opentelemetry.trace.Status`.
+    #[getter]
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(status) = &self.held(py).status {
+            return Ok(status.bind(py).clone());
+        }
+        let status = self.core().status(turn(py));
+        let made = api(py)?.status(py, status.code, status.description.as_deref())?;
+        Ok(self
+            .held(py)
+            .status
+            .get_or_insert(made.unbind())
+            .bind(py)
+            .clone())
+    }
+
+    #[getter]
+    fn _status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.status(py)
+    }
+
+    /// The attributes, read only.
+    #[getter]
+    fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(told) = self.told(py) {
+            return told.getattr("attributes");
+        }
+        read_only(to_dict(py, &self.message(py).attributes)?)
+    }
+
+    /// The attributes, to be changed in place.
+    #[getter]
+    fn _attributes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if let Some(told) = slf.get().told(py) {
+            return told.getattr("_attributes");
+        }
+        py.import("nanospan.otel._attributes")?
+            .call_method1("LiveAttributes", (slf,))
+    }
+
+    /// The events, in the order in which they were added.
+    #[getter]
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        tuple(&self._events(py)?)
+    }
+
+    #[getter]
+    fn _events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.told(py) {
+            Some(told) => told.getattr("_events"),
+            None => Ok(events(py, &self.message(py))?.into_any()),
+        }
+    }
+
+    /// The links, in the order in which they were added.
+    #[getter]
+    fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        tuple(&self._links(py)?)
+    }
+
+    #[getter]
+    fn _links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.told(py) {
+            Some(told) => told.getattr("_links"),
+            None => Ok(links(py, api(py)?, &self.message(py))?.into_any()),
+        }
+    }
+
+    /// How many attributes were left out.
+    #[getter]
+    fn dropped_attributes<'py>(&self, py: Python<'py>) -> PyResult<u32> {
+        match self.told(py) {
+            Some(told) => told.getattr("dropped_attributes")?.extract(),
+            None => Ok(self.message(py).dropped_attributes_count),
+        }
+    }
+
+    /// How many events were left out.
+    #[getter]
+    fn dropped_events<'py>(&self, py: Python<'py>) -> PyResult<u32> {
+        match self.told(py) {
+            Some(told) => told.getattr("dropped_events")?.extract(),
+            None => Ok(self.message(py).dropped_events_count),
+        }
+    }
+
+    /// How many links were left out.
+    #[getter]
+    fn dropped_links<'py>(&self, py: Python<'py>) -> PyResult<u32> {
+        match self.told(py) {
+            Some(told) => told.getattr("dropped_links")?.extract(),
+            None => Ok(self.message(py).dropped_links_count),
+        }
+    }
+
+    /// The resource of the provider.
+    #[getter]
+    fn resource<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let owner = match self.provider().and_then(|provider| provider.owner(py)) {
+            Some(owner) => owner,
+            None => return Ok(py.None().into_bound(py)),
+        };
+        owner.getattr("resource")
+    }
+
+    #[getter]
+    fn _resource<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.resource(py)
+    }
+
+    /// Who made the span: an `InstrumentationScope`.
+    #[getter]
+    fn instrumentation_scope<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.tracer() {
+            Some(tracer) => Ok(tracer.instrumentation_scope.bind(py).clone()),
+            None => {
+                let tracer = self.core().tracer();
+                py.import("nanospan.otel._sdk")?.call_method1(
+                    "instrumentation_scope",
+                    (tracer.name(), tracer.version().unwrap_or_default()),
+                )
+            }
+        }
+    }
+
+    #[getter]
+    fn _instrumentation_scope<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.instrumentation_scope(py)
+    }
+
+    /// The old name of the instrumentation scope.
+    #[getter]
+    fn instrumentation_info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let scope = self.instrumentation_scope(py)?;
+        py.import("nanospan.otel._sdk")?
+            .call_method1("instrumentation_info", (scope,))
+    }
+
+    /// True until the span ends, if it is recorded.
+    fn is_recording(&self, py: Python<'_>) -> bool {
+        self.core().is_recording(turn(py))
+    }
+
+    /// Sets an attribute (OpenTelemetry trace API, "Set Attributes"). Any value is taken as the SDK
+    /// takes it.
+    fn set_attribute(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        if !self.takes(py, "Setting attribute")? {
+            return Ok(());
+        }
+        let core = self.core();
+        let read = attribute::one(core.trace().pipeline(), key, value, self.max_length())?;
+        self.put_attributes(py, &read);
+        Ok(())
+    }
+
+    /// Sets several attributes.
+    fn set_attributes(&self, py: Python<'_>, attributes: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !self.takes(py, "Setting attribute")? {
+            return Ok(());
+        }
+        let pipeline = self.core().trace().pipeline();
+        let read = attribute::all(pipeline, Some(attributes), self.max_length())?;
+        self.put_attributes(py, &read);
+        Ok(())
+    }
+
+    /// Removes an attribute: for `_attributes`.
+    fn _unset_attribute(&self, py: Python<'_>, key: &str) {
+        self.core().unset_attribute(turn(py), key);
+    }
+
+    /// Adds an event, now unless `timestamp` (nanoseconds since 1970) says when.
+    #[pyo3(signature = (name, attributes=None, timestamp=None))]
+    fn add_event(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+        timestamp: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        if !self.core().is_recorded() {
+            return Ok(());
+        }
+        let timestamp = time("timestamp", timestamp)?;
+        let pipeline = self.core().trace().pipeline();
+        let read = attribute::all(pipeline, attributes, self.max_nested_length())?;
+        let name = match name.cast::<PyString>() {
+            Ok(name) => name.clone(),
+            Err(_) => name.str()?,
+        };
+        if self.takes(py, "Adding an event")? {
+            self.put_event(py, &text(&name), timestamp, &read);
+        }
+        Ok(())
+    }
+
+    /// Adds a link to a span that has to do with this one without being its parent.
+    #[pyo3(signature = (context, attributes=None))]
+    fn add_link<'py>(
+        &self,
+        py: Python<'py>,
+        context: &Bound<'py, PyAny>,
+        attributes: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let core = self.core();
+        if !core.is_recorded() {
+            return Ok(());
+        }
+        let attributes = attributes.filter(|attributes| !attributes.is_none());
+        let pipeline = core.trace().pipeline();
+        let length = self.max_nested_length();
+        let Some(link) = Link::read(pipeline, context, attributes, length)? else {
+            return Ok(());
+        };
+        if self.takes(py, "Adding a link")? {
+            link.add(turn(py), core);
+        }
+        Ok(())
+    }
+
+    /// Gives the span another name.
+    fn update_name(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.takes(py, "Updating the name")? {
+            self.rename(py, name)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the status: a `Status`, or a `StatusCode` and why (OpenTelemetry trace API, "Set
+    /// Status"). OK is final, UNSET changes nothing.
+    #[pyo3(signature = (status, description=None))]
+    pub(super) fn set_status(
+        &self,
+        py: Python<'_>,
+        status: &Bound<'_, PyAny>,
+        description: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        if !self.takes(py, "Setting the status")? {
+            return Ok(());
+        }
+        let api = api(py)?;
+        let description = description.filter(|description| !description.is_none());
+        let given = if status.is_instance(api.status_class.bind(py))? {
+            if let (Some(description), Some(code)) =
+                (description, api.code_of(&status.getattr("status_code")?))
+            {
+                let ignored = self.core().status(turn(py)).code == StatusCode::Ok
+                    || code == StatusCode::Unset;
+                if !ignored {
+                    py.import("nanospan.otel._log")?
+                        .call_method1("description_ignored", (description,))?;
+                }
+            }
+            status.clone()
+        } else if let Some(code) = api.code_of(status) {
+            if self.core().status(turn(py)).code == StatusCode::Ok || code == StatusCode::Unset {
+                return Ok(());
+            }
+            api.status_class.bind(py).call1((status, description))?
+        } else {
+            return Ok(());
+        };
+        self.take_status(py, api, &given)
+    }
+
+    /// Adds an event named `exception` that tells an exception's type, message and stack trace
+    /// (OpenTelemetry semantic conventions, "Exceptions on spans").
+    #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=false))]
+    fn record_exception(
+        &self,
+        py: Python<'_>,
+        exception: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+        timestamp: Option<&Bound<'_, PyAny>>,
+        escaped: bool,
+    ) -> PyResult<()> {
+        if !self.core().is_recorded() {
+            return Ok(());
+        }
+        let timestamp = time("timestamp", timestamp)?;
+        let error = exception.cast::<PyBaseException>()?;
+        let event = exception::attributes(error, Some(escaped))?;
+        if let Some(more) = attributes.filter(|more| !more.is_none()) {
+            if more.is_truthy()? {
+                event.update(more.cast()?)?;
+            }
+        }
+        if self.takes(py, "Recording an exception")? {
+            self.put_exception(&event, timestamp)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the span, now unless `end_time` (nanoseconds since 1970) says when. The first end wins.
+    #[pyo3(signature = (end_time=None))]
+    fn end(slf: &Bound<'_, Self>, end_time: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        Self::end_at(slf, time("end_time", end_time)?)
+    }
+
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
+    /// Ends the span; an exception is recorded and sets the status, unless the start said otherwise.
+    #[pyo3(signature = (kind=None, error=None, traceback=None))]
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        kind: Option<&Bound<'_, PyAny>>,
+        error: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let _ = (kind, traceback);
+        let body = slf.get().body();
+        if let Some(error) = error.and_then(|error| error.cast::<PyBaseException>().ok()) {
+            let (record, status) = (body.record_exception, body.set_status_on_exception);
+            slf.get().fail(slf.py(), error, true, record, status)?;
+        }
+        Self::end(slf, None)
+    }
+
+    /// The span as processors see ended ones.
+    fn _readable_span<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.told(py) {
+            Some(told) => Ok(told),
+            None => self.read_all(py),
+        }
+    }
+
+    /// The span as JSON, as the SDK's console exporter writes it.
+    #[pyo3(signature = (indent=4))]
+    fn to_json<'py>(&self, py: Python<'py>, indent: Option<usize>) -> PyResult<Bound<'py, PyAny>> {
+        self._readable_span(py)?.call_method1("to_json", (indent,))
+    }
+
+    fn __getattr__<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let others = self.held(py).others.as_ref().map(|o| o.bind(py).clone());
+        let found = others.and_then(|others| others.get_item(name).ok().flatten());
+        found.ok_or_else(|| {
+            PyAttributeError::new_err(format!("'Span' object has no attribute '{name}'"))
+        })
+    }
+
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        match name.to_str()? {
+            "_name" => this.rename(py, value),
+            "_attributes" => {
+                let pipeline = this.core().trace().pipeline();
+                let read = attribute::all(pipeline, Some(value), this.max_length())?;
+                this.core()
+                    .change(turn(py), |record, _| record.clear_attributes(0));
+                this.put_attributes(py, &read);
+                Ok(())
+            }
+            "_status" => this.take_status(py, api(py)?, value),
+            known if py.get_type::<Self>().hasattr(known)? => Err(PyAttributeError::new_err(
+                format!("attribute '{known}' of a span that has not ended is read-only"),
+            )),
+            _ => {
+                let others = {
+                    let mut held = this.held(py);
+                    let others = held.others.get_or_insert_with(|| PyDict::new(py).unbind());
+                    others.bind(py).clone()
+                };
+                track(slf);
+                others.set_item(name, value)
+            }
+        }
+    }
+
+    fn __delattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        let others = self.held(py).others.as_ref().map(|o| o.bind(py).clone());
+        match others {
+            Some(others) if others.contains(name)? => others.del_item(name),
+            _ => Err(PyAttributeError::new_err(format!(
+                "'Span' object has no attribute '{name}'"
+            ))),
+        }
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let context = self.python_context(py)?.repr()?;
+        if !self.core().is_recorded() {
+            return Ok(format!("NonRecordingSpan({context})"));
+        }
+        let name = self.name(py);
+        Ok(format!("_Span(name=\"{name}\", context={context})"))
+    }
+
+    #[allow(clippy::unused_self, reason = "what copy and pickle call")]
+    #[pyo3(signature = (*_arguments))]
+    fn __reduce_ex__(&self, _arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
+        Err(PyTypeError::new_err(
+            "a span cannot be copied or pickled: pass on span.get_span_context()",
+        ))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Some(body) = &self.0 else { return Ok(()) };
+        match &body.of {
+            Of::Own(_, tracer) => visit.call(tracer)?,
+            Of::Native(native) => visit.call(native)?,
+        }
+        let Some(held) = body.held.peek(turn(dropping())) else {
+            return Ok(());
+        };
+        visit.call(&held.name)?;
+        visit.call(&held.context)?;
+        match &held.ancestor {
+            Ancestor::None => (),
+            Ancestor::Span(parent) => visit.call(parent)?,
+            Ancestor::Context(context) => visit.call(context)?,
+        }
+        visit.call(&held.status)?;
+        visit.call(&held.readable)?;
+        visit.call(&held.others)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        if self.0.is_some() {
+            let others = self.held(py).others.take();
+            drop(others);
+        }
+    }
+}
+
+impl PyOtelSpan {
+    pub(super) fn put_attributes(&self, py: Python<'_>, read: &attribute::Read) {
+        let (core, turn) = (self.core(), turn(py));
+        pairs(&read.attributes).for_each(|(key, value)| core.set_attribute(turn, key, value));
+        if read.dropped > 0 {
+            core.miss_attributes(turn, read.dropped);
+        }
+    }
+
+    fn rename(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        let name = match name.cast::<PyString>() {
+            Ok(name) => name.clone(),
+            Err(_) => name.str()?,
+        };
+        let plain = text(&name).into_owned();
+        self.core()
+            .change(turn(py), |record, _| record.set_name(&plain));
+        let before = self.held(py).name.replace(name.unbind());
+        drop(before.map(|before| before.into_bound(py)));
+        Ok(())
+    }
+
+    fn take_status(&self, py: Python<'_>, api: &Api, status: &Bound<'_, PyAny>) -> PyResult<()> {
+        let code = api.code_of(&status.getattr("status_code")?);
+        let description: Option<String> = status.getattr("description")?.extract()?;
+        let code = code.unwrap_or(StatusCode::Unset);
+        self.put_status(py, code, description.as_deref(), Some(status));
+        Ok(())
+    }
+}
+
+fn tuple<'py>(items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    let py = items.py();
+    let items: Vec<_> = items.try_iter()?.collect::<PyResult<_>>()?;
+    PyTuple::new(py, items)
+}
+
+/// `opentelemetry.sdk.trace._Span`, if the SDK is loaded.
+fn sdk_span_class(py: Python<'_>) -> PyResult<Option<&Bound<'_, PyType>>> {
+    static CLASS: pyo3::sync::PyOnceLock<Py<PyType>> = pyo3::sync::PyOnceLock::new();
+    if let Some(class) = CLASS.get(py) {
+        return Ok(Some(class.bind(py)));
+    }
+    let modules = py.import("sys")?.getattr("modules")?;
+    let Ok(module) = modules.get_item("opentelemetry.sdk.trace") else {
+        return Ok(None);
+    };
+    // It may be on its way.
+    let Ok(class) = module.getattr("_Span") else {
+        return Ok(None);
+    };
+    let class = class.cast_into::<PyType>()?.unbind();
+    Ok(Some(CLASS.get_or_init(py, || class).bind(py)))
+}
+
+thread_local! {
+    /// Handles that wait to be let go of while another one is.
+    static LETTING_GO: RefCell<Option<Vec<Py<PyOtelSpan>>>> = const { RefCell::new(None) };
+}
+
+/// Lets go of the ancestors one by one: a chain of a million handles, each the last reference to
+/// the next, would overflow the stack otherwise.
+impl Drop for PyOtelSpan {
+    fn drop(&mut self) {
+        let Some(body) = self.0.take() else { return };
+        let py = dropping();
+        match body.of {
+            Of::Own(mut span, tracer) => {
+                span.discard(turn(py));
+                drop(tracer.into_bound(py));
+            }
+            Of::Native(native) => drop(native.into_bound(py)),
+        }
+        let held = body.held.into_inner();
+        drop(held.name.map(|name| name.into_bound(py)));
+        drop(held.context.map(|context| context.into_bound(py)));
+        drop(held.status.map(|status| status.into_bound(py)));
+        drop(held.readable.map(|readable| readable.into_bound(py)));
+        drop(held.others.map(|others| others.into_bound(py)));
+        let parent = match held.ancestor {
+            Ancestor::None => return,
+            Ancestor::Context(context) => return drop(context.into_bound(py)),
+            Ancestor::Span(parent) => parent.into_bound(py),
+        };
+        if !is_last(&parent) {
+            return;
+        }
+        // A thread that is ending has no such list any more; its chains are as long as they are.
+        let _ = LETTING_GO.try_with(|waiting| {
+            let parent = parent.unbind();
+            if let Some(waiting) = waiting.borrow_mut().as_mut() {
+                waiting.push(parent);
+                return;
+            }
+            *waiting.borrow_mut() = Some(vec![parent]);
+            loop {
+                // Not borrowed while a handle goes: its own parent comes to the list.
+                let next = waiting.borrow_mut().as_mut().and_then(Vec::pop);
+                let Some(span) = next else { break };
+                drop(span.into_bound(py));
+            }
+            *waiting.borrow_mut() = None;
+        });
+    }
+}

@@ -1,0 +1,536 @@
+//! How a span starts through OpenTelemetry's API.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use super::api::{Api, api};
+use super::attribute::{self, Read};
+use super::context::current;
+use super::provider::{span_id, trace_id};
+use super::read::{context_of, target_of};
+use super::span::{Ancestor, PyOtelSpan};
+use super::tracer::PyOtelTracer;
+use crate::context::{SpanContext, SpanKind};
+use crate::pipeline::{self, Pipeline};
+use crate::py::ffi::{Recycled, turn};
+use crate::py::lifecycle;
+use crate::py::value::{pairs, text};
+use crate::record::Target;
+use crate::span::Span;
+use crate::tracer::{Chosen, Parent, SpanOptions};
+use crate::turn::Turn;
+
+/// Arguments of a start. They hold no converted value: a block may start later, and a decorated
+/// function many times.
+pub(super) struct Arguments {
+    name: Py<PyString>,
+    kind: SpanKind,
+    pub(super) record_exception: bool,
+    pub(super) set_status_on_exception: bool,
+    /// None where all of them are left out, as most are.
+    more: Option<Box<More>>,
+}
+
+/// The arguments that are seldom given.
+#[derive(Default)]
+struct More {
+    context: Option<Py<PyAny>>,
+    attributes: Option<Py<PyAny>>,
+    links: Option<Py<PyAny>>,
+    start_time: Option<u64>,
+}
+
+/// A time of OpenTelemetry's API, which does not check: a number of nanoseconds since 1970.
+pub(super) fn time(argument: &str, came: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
+    let Some(came) = came.filter(|came| !came.is_none()) else {
+        return Ok(None);
+    };
+    if let Ok(time) = came.extract::<u64>() {
+        return Ok(Some(time));
+    }
+    match came.extract::<f64>() {
+        Ok(time) if time.is_finite() => Ok(Some(time.max(0.0) as u64)),
+        _ => Err(PyTypeError::new_err(format!(
+            "{argument} must be nanoseconds since 1970 as an int, or None, got {}",
+            came.get_type().name()?
+        ))),
+    }
+}
+
+impl Arguments {
+    /// A name and a kind, and nothing else.
+    #[inline]
+    pub(super) fn of(name: &Bound<'_, PyString>, kind: SpanKind) -> Self {
+        Self {
+            name: name.clone().unbind(),
+            kind,
+            record_exception: true,
+            set_status_on_exception: true,
+            more: None,
+        }
+    }
+
+    /// Gives them attributes and a Context.
+    #[inline]
+    pub(super) fn and(
+        &mut self,
+        attributes: Option<&Bound<'_, PyAny>>,
+        context: Option<&Bound<'_, PyAny>>,
+    ) {
+        if attributes.is_none() && context.is_none() {
+            return;
+        }
+        let more = self.more.get_or_insert_default();
+        more.attributes = attributes.map(|attributes| attributes.clone().unbind());
+        more.context = context.map(|context| context.clone().unbind());
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "those of the API")]
+    pub(super) fn read(
+        name: &Bound<'_, PyAny>,
+        context: Option<&Bound<'_, PyAny>>,
+        kind: Option<&Bound<'_, PyAny>>,
+        attributes: Option<&Bound<'_, PyAny>>,
+        links: Option<&Bound<'_, PyAny>>,
+        start_time: Option<&Bound<'_, PyAny>>,
+        record_exception: bool,
+        set_status_on_exception: bool,
+    ) -> PyResult<Self> {
+        let py = name.py();
+        // The API says that it is a str and leaves it at that.
+        let name = match name.cast::<PyString>() {
+            Ok(name) => name.clone(),
+            Err(_) => name.str()?,
+        };
+        let kind = match kind {
+            Some(kind) => api(py)?.kind_of(kind),
+            None => SpanKind::Internal,
+        };
+        let given = |came: Option<&Bound<'_, PyAny>>| {
+            came.filter(|came| !came.is_none())
+                .map(|came| came.clone().unbind())
+        };
+        let more = More {
+            context: given(context),
+            attributes: given(attributes),
+            links: given(links),
+            start_time: time("start_time", start_time)?,
+        };
+        let is_more = more.context.is_some()
+            || more.attributes.is_some()
+            || more.links.is_some()
+            || more.start_time.is_some();
+        Ok(Self {
+            name: name.unbind(),
+            kind,
+            record_exception,
+            set_status_on_exception,
+            more: is_more.then(|| Box::new(more)),
+        })
+    }
+
+    pub(super) fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self {
+            name: self.name.clone_ref(py),
+            more: self.more.as_ref().map(|more| {
+                let clone = |part: &Option<Py<PyAny>>| part.as_ref().map(|p| p.clone_ref(py));
+                Box::new(More {
+                    context: clone(&more.context),
+                    attributes: clone(&more.attributes),
+                    links: clone(&more.links),
+                    start_time: more.start_time,
+                })
+            }),
+            ..*self
+        }
+    }
+
+    /// Lets go of what they hold; see [`crate::py::ffi::Method`].
+    pub(super) fn let_go(self, py: Python<'_>) {
+        drop(self.name.into_bound(py));
+        let Some(more) = self.more else { return };
+        for part in [more.context, more.attributes, more.links] {
+            drop(part.map(|part| part.into_bound(py)));
+        }
+    }
+
+    /// Starts the span.
+    pub(super) fn start<'py>(
+        &self,
+        tracer: &Bound<'py, PyOtelTracer>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = tracer.py();
+        let provider = tracer.get().provider.get();
+        if self.more.is_none() && provider.is_plain(py) && tracer.get().is_enabled() {
+            if let Some(span) = self.start_simply(tracer)? {
+                return Ok(span.into_any());
+            }
+        }
+        self.start_fully(tracer)
+    }
+
+    /// The same for most spans: with a name and a kind, under the current span, and nobody of
+    /// Python's to ask or tell. None where that is not so.
+    fn start_simply<'py>(
+        &self,
+        tracer: &Bound<'py, PyOtelTracer>,
+    ) -> PyResult<Option<Bound<'py, PyOtelSpan>>> {
+        let py = tracer.py();
+        let parent = current(py, None)?;
+        let parent = match &parent {
+            None => None,
+            Some(parent) => match parent.cast_exact::<PyOtelSpan>() {
+                Ok(parent) => Some(parent),
+                Err(_) => return Ok(None),
+            },
+        };
+        let Ok(name) = self.name.bind(py).to_str() else {
+            return Ok(None);
+        };
+        let from = parent.map(|parent| parent.get().core());
+        let start = |pipeline: &Arc<Pipeline>| {
+            let options = SpanOptions {
+                name: Some(name),
+                kind: self.kind,
+                start_time_ns: None,
+                should_sample: None,
+                parent: from.into(),
+                chosen: None,
+            };
+            tracer.get().core().start(turn(py), pipeline, &options)
+        };
+        let provider = tracer.get().provider.get();
+        let span = if provider.shares() && lifecycle::is_configured(py) {
+            if lifecycle::is_delivering() {
+                return Ok(None);
+            }
+            pipeline::with_current(turn(py), start)
+        } else {
+            provider.pipeline(py).map(|pipeline| start(&pipeline))
+        };
+        let Some(span) = span else { return Ok(None) };
+        let ancestor = parent.map_or(Ancestor::None, |parent| {
+            Ancestor::Span(parent.clone().unbind())
+        });
+        self.handle(tracer, span, ancestor).map(Some)
+    }
+
+    fn start_fully<'py>(&self, tracer: &Bound<'py, PyOtelTracer>) -> PyResult<Bound<'py, PyAny>> {
+        let py = tracer.py();
+        let api = api(py)?;
+        let nothing = More::default();
+        let more = self.more.as_deref().unwrap_or(&nothing);
+        let given_context = more.context.as_ref().map(|context| context.bind(py));
+        let parent = ParentSpan::find(py, api, given_context)?;
+        let provider = tracer.get().provider.get();
+        let pipeline = provider.pipeline(py).filter(|_| tracer.get().is_enabled());
+        let Some(pipeline) = pipeline else {
+            // As the API does where there is no SDK: the parent's ids travel on.
+            let context = parent.python(py)?;
+            let context = match context {
+                Some(context) => context,
+                None => py
+                    .import("opentelemetry.trace")?
+                    .getattr("INVALID_SPAN_CONTEXT")?,
+            };
+            return api.non_recording.bind(py).call1((context,));
+        };
+        let mut chosen = None;
+        let mut attributes = more.attributes.as_ref().map(|given| given.bind(py).clone());
+        let links = more.links.as_ref().map(|links| links.bind(py));
+        let (sampler, ids) = (provider.sampler(py), provider.id_generator(py));
+        if sampler.is_some() || ids.is_some() {
+            let asked = self.ask(
+                tracer,
+                &pipeline,
+                &parent,
+                sampler.as_ref(),
+                ids.as_ref(),
+                given_context,
+                attributes.as_ref(),
+                links,
+            )?;
+            attributes = asked.attributes.or(attributes);
+            if sampler.is_some() && attributes.as_ref().is_some_and(Bound::is_none) {
+                attributes = None;
+            }
+            chosen = Some(asked.chosen);
+        }
+        let read = attribute::all(&pipeline, attributes.as_ref(), provider.max_length)?;
+        let links = read_links(&pipeline, links, provider.max_nested_length)?;
+        let name = text(self.name.bind(py));
+        let from_context;
+        let from = match &parent {
+            ParentSpan::None => Parent::Root,
+            ParentSpan::Ours(span) => Parent::Span(span.get().core()),
+            ParentSpan::Known { context, .. } => {
+                from_context = context;
+                Parent::Context(from_context)
+            }
+        };
+        let options = SpanOptions {
+            name: Some(Cow::as_ref(&name)),
+            kind: self.kind,
+            start_time_ns: more.start_time,
+            should_sample: None,
+            parent: from,
+            chosen: chosen.as_ref(),
+        };
+        let span = tracer.get().core().start(turn(py), &pipeline, &options);
+        pairs(&read.attributes).for_each(|(key, value)| span.set_attribute(turn(py), key, value));
+        if read.dropped > 0 {
+            span.miss_attributes(turn(py), read.dropped);
+        }
+        for link in &links {
+            link.add(turn(py), &span);
+        }
+        let recorded = span.is_recorded();
+        let ancestor = match parent {
+            ParentSpan::None => Ancestor::None,
+            ParentSpan::Ours(span) => Ancestor::Span(span.unbind()),
+            ParentSpan::Known { python, .. } => Ancestor::Context(python.unbind()),
+        };
+        let span = self.handle(tracer, span, ancestor)?;
+        if recorded {
+            if let Some(processor) = provider.processor(py) {
+                let named = PyDict::new(py);
+                named.set_item("parent_context", given_context)?;
+                let told = processor.call_method("on_start", (&span,), Some(&named));
+                super::end::hear(py, "on_start", told.map(drop))?;
+            }
+        }
+        Ok(span.into_any())
+    }
+
+    #[inline]
+    fn handle<'py>(
+        &self,
+        tracer: &Bound<'py, PyOtelTracer>,
+        span: Span,
+        ancestor: Ancestor,
+    ) -> PyResult<Bound<'py, PyOtelSpan>> {
+        let py = tracer.py();
+        let handle = PyOtelSpan::new(
+            span,
+            tracer.clone().unbind(),
+            self.name.clone_ref(py),
+            ancestor,
+            self.record_exception,
+            self.set_status_on_exception,
+        );
+        PyOtelSpan::bin().make(py, handle)
+    }
+
+    /// Asks the application's id generator and sampler.
+    #[allow(clippy::too_many_arguments, reason = "all that a sampler is told")]
+    fn ask<'py>(
+        &self,
+        tracer: &Bound<'py, PyOtelTracer>,
+        pipeline: &Arc<Pipeline>,
+        parent: &ParentSpan<'py>,
+        sampler: Option<&Bound<'py, PyAny>>,
+        ids: Option<&Bound<'py, PyAny>>,
+        context: Option<&Bound<'py, PyAny>>,
+        attributes: Option<&Bound<'py, PyAny>>,
+        links: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Asked<'py>> {
+        let py = tracer.py();
+        let api = api(py)?;
+        let mut chosen = Chosen {
+            random: true,
+            ..Chosen::default()
+        };
+        let parent_trace_id = parent.trace_id();
+        if parent_trace_id.is_none() {
+            chosen.trace_id = match ids {
+                Some(ids) => trace_id(&ids.call_method0("generate_trace_id")?),
+                None => {
+                    let (_, now_ns) = pipeline.clock().anchor(turn(py));
+                    Some(pipeline.ids().trace_id(turn(py), now_ns))
+                }
+            };
+        }
+        let mut given = None;
+        if let Some(sampler) = sampler {
+            let id = parent_trace_id.or(chosen.trace_id);
+            let id = id.map_or(0, |id| u128::from_be_bytes(id.to_bytes()));
+            let none = PyTuple::empty(py).into_any();
+            let result = sampler.call_method1(
+                "should_sample",
+                (
+                    context,
+                    id,
+                    &self.name,
+                    api.kind(py, self.kind),
+                    attributes,
+                    links.unwrap_or(&none),
+                ),
+            )?;
+            let decision = result.getattr("decision")?;
+            let sampled = decision.call_method0("is_sampled")?.is_truthy()?;
+            chosen.sampled = Some(sampled);
+            chosen.record_only = !sampled && decision.call_method0("is_recording")?.is_truthy()?;
+            let state = result.getattr("trace_state")?;
+            chosen.trace_state = Some(header_of(api, &state)?);
+            given = Some(result.getattr("attributes")?);
+        }
+        if let Some(ids) = ids {
+            if parent_trace_id.is_none() {
+                // Generators older than the method make random ids.
+                let random = ids.call_method0("is_trace_id_random");
+                chosen.random = random.map_or(Ok(true), |random| random.is_truthy())?;
+            }
+            chosen.span_id = span_id(&ids.call_method0("generate_span_id")?);
+        }
+        Ok(Asked {
+            chosen,
+            attributes: given,
+        })
+    }
+}
+
+/// What the application's parts said.
+struct Asked<'py> {
+    chosen: Chosen,
+    /// The sampler's, which go in the place of those that were given.
+    attributes: Option<Bound<'py, PyAny>>,
+}
+
+/// The `tracestate` header of a `TraceState`; empty for none.
+pub(super) fn header_of(api: &Api, state: &Bound<'_, PyAny>) -> PyResult<Arc<str>> {
+    if state.is_none() || state.is(&api.default_trace_state) {
+        return Ok("".into());
+    }
+    let header: String = state.call_method0("to_header")?.extract()?;
+    Ok(header.as_str().into())
+}
+
+/// What a span starts under.
+pub(super) enum ParentSpan<'py> {
+    /// Nothing: it begins a trace.
+    None,
+    /// A span of ours.
+    Ours(Bound<'py, PyOtelSpan>),
+    /// Anything else that has a context, a valid one.
+    Known {
+        context: SpanContext,
+        python: Bound<'py, PyAny>,
+    },
+}
+
+impl<'py> ParentSpan<'py> {
+    /// The span in a Context, or in the current one.
+    fn find(py: Python<'py>, api: &Api, context: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
+        let Some(span) = current(py, context)? else {
+            return Ok(Self::None);
+        };
+        let span = match span.cast_into_exact::<PyOtelSpan>() {
+            Ok(span) => return Ok(Self::Ours(span)),
+            Err(other) => other.into_inner(),
+        };
+        if !span.is_instance(api.span_class.bind(py))? {
+            return Ok(Self::None);
+        }
+        let python = span.call_method0("get_span_context")?;
+        if python.is_none() {
+            return Ok(Self::None);
+        }
+        if !python.is_instance(api.span_context.bind(py))? {
+            return Err(PyTypeError::new_err(
+                "parent_span_context must be a SpanContext or None.",
+            ));
+        }
+        Ok(match context_of(api, &python)? {
+            Some(context) => Self::Known { context, python },
+            None => Self::None,
+        })
+    }
+
+    fn trace_id(&self) -> Option<crate::id::TraceId> {
+        match self {
+            Self::None => None,
+            Self::Ours(span) => Some(span.get().core().trace().trace_id()),
+            Self::Known { context, .. } => Some(context.trace_id),
+        }
+    }
+
+    /// The `opentelemetry.trace.SpanContext`.
+    fn python(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self {
+            Self::None => Ok(None),
+            Self::Ours(span) => span.get().python_context(py).map(Some),
+            Self::Known { python, .. } => Ok(Some(python.clone())),
+        }
+    }
+}
+
+/// A link to be added. It needs Python no more.
+pub(super) struct Link {
+    target: Target<'static>,
+    trace_state: Arc<str>,
+    read: Read,
+}
+
+impl Link {
+    /// A link, unless it says nothing: an invalid context alone.
+    pub(super) fn read(
+        pipeline: &Pipeline,
+        context: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+        max_length: Option<usize>,
+    ) -> PyResult<Option<Self>> {
+        if !context.is_truthy()? {
+            return Ok(None);
+        }
+        let says = context.getattr("is_valid")?.is_truthy()?
+            || attributes.map_or(Ok(false), |attributes| attributes.is_truthy())?
+            || context.getattr("trace_state")?.is_truthy()?;
+        if !says {
+            return Ok(None);
+        }
+        let read = attribute::all(pipeline, attributes, max_length)?;
+        let trace_state = header_of(api(context.py())?, &context.getattr("trace_state")?)?;
+        Ok(Some(Self {
+            target: target_of(context, "")?,
+            trace_state,
+            read,
+        }))
+    }
+
+    pub(super) fn add(&self, turn: Turn<'_>, span: &Span) {
+        let target = Target {
+            trace_state: &self.trace_state,
+            ..self.target
+        };
+        span.change(turn, |record, rules| {
+            let attributes = pairs(&self.read.attributes);
+            record.add_link(target, attributes, self.read.dropped, rules);
+        });
+    }
+}
+
+fn read_links(
+    pipeline: &Pipeline,
+    came: Option<&Bound<'_, PyAny>>,
+    max_length: Option<usize>,
+) -> PyResult<Vec<Link>> {
+    let mut links = Vec::new();
+    let Some(came) = came.filter(|came| !came.is_none()) else {
+        return Ok(links);
+    };
+    for link in came.try_iter()? {
+        let link = link?;
+        if !link.is_truthy()? {
+            continue;
+        }
+        let attributes = link.getattr("attributes")?;
+        let attributes = Some(&attributes).filter(|attributes| !attributes.is_none());
+        let context = link.getattr("context")?;
+        links.extend(Link::read(pipeline, &context, attributes, max_length)?);
+    }
+    Ok(links)
+}
