@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from opentelemetry.configuration import OpenTelemetryConfiguration, models
-    from opentelemetry.sdk.trace import TracerProvider
 
     from nanospan._core import _Exporter  # pyright: ignore[reportPrivateUsage]
+    from nanospan.otel import TracerProvider
 
 
 def configure(path: str) -> bool:

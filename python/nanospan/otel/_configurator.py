@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 from opentelemetry.trace import set_tracer_provider
 
 from nanospan import _environment, _resource
-from nanospan._core import __version__
 from nanospan._environment import text_of, warn
 from nanospan.otel._exporters import exporters
+from nanospan.otel._resource import attributes as attributes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+    from opentelemetry.sdk.trace import SpanProcessor
 
+    from nanospan.otel import TracerProvider
     from nanospan.otel._exporters import Arguments
 
 
@@ -52,7 +53,7 @@ class NanospanConfigurator:
 
 
 def make_provider(**options: Any) -> TracerProvider:
-    """Make our provider. Nothing else in this package does."""
+    """Make our provider: for variables and for configuration files, this is where it comes from."""
     from nanospan.otel import TracerProvider
 
     return TracerProvider(**options)
@@ -187,8 +188,7 @@ def named_ours(resource: Resource) -> Resource:
     """Return the resource with our name where the SDK has its own."""
     from opentelemetry.sdk.resources import Resource
 
-    ours = {"telemetry.sdk.name": "nanospan", "telemetry.sdk.version": __version__}
-    return resource.merge(Resource(ours))
+    return Resource(attributes_of(resource), resource.schema_url)
 
 
 def _id_generator(sdk: Any) -> Any:
