@@ -258,19 +258,15 @@ impl Span {
     /// finished by its `with` block and again by hand, and the exporter must see one duration.
     /// True if this was the first.
     pub fn finish(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> Result<bool, FinishError> {
+        self.may_finish(turn, end_time_ns)?;
         {
             let mut life = self.life.borrow(turn);
-            match life.phase {
-                Phase::Draft => return Err(FinishError::Draft),
-                Phase::Open => (),
-                Phase::Ending | Phase::Finished | Phase::Released => return Ok(false),
+            if life.phase != Phase::Open {
+                return Ok(false);
             }
             let start = life.start_time_ns;
             // A measured end is never before a start; one given by hand may be, and is refused.
             let end = end_time_ns.unwrap_or_else(|| self.trace.now_ns().max(start));
-            if end < start {
-                return Err(FinishError::EndBeforeStart(start - end));
-            }
             life.end_time_ns = Some(end);
             life.phase = Phase::Finished;
             self.move_to_chunk(turn, &life);
@@ -279,6 +275,18 @@ impl Span {
             self.trace.end(turn);
         }
         Ok(true)
+    }
+
+    /// What [`Self::finish`] would refuse.
+    pub fn may_finish(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> Result<(), FinishError> {
+        let life = self.life.borrow(turn);
+        match (life.phase, end_time_ns) {
+            (Phase::Draft, _) => Err(FinishError::Draft),
+            (Phase::Open, Some(end)) if end < life.start_time_ns => {
+                Err(FinishError::EndBeforeStart(life.start_time_ns - end))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The first half of [`Self::finish`] for those who tell others of the end: the span has ended,

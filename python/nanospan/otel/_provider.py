@@ -187,6 +187,7 @@ def from_environment() -> TracerProvider:
         if _shared is None:
             # The core ends its pipelines itself when the program does.
             _shared = TracerProvider(_shares=True, shutdown_on_exit=False)
+            _core._share(_shared._core)
         return _shared
 
 
