@@ -31,6 +31,7 @@ pub(super) fn end(
     let processor = provider
         .processor(py)
         .filter(|_| core.is_recorded() && !core.is_inherited());
+    let keeps = processor.is_none();
     let told = processor.map_or(Ok(()), |processor| {
         // Made while the parent is at hand: it is the very context that the parent has.
         span.get().parent(py)?;
@@ -38,7 +39,7 @@ pub(super) fn end(
         tell(span, &processor)
     });
     span.get().let_parent_go(py);
-    core.complete_end(turn(py));
+    core.complete_end(turn(py), keeps);
     told?;
     if core.is_root() && !core.is_inherited() {
         lifecycle::deliver(py, core.trace().pipeline());
@@ -81,7 +82,7 @@ pub(crate) fn finish_native(
         return Ok(Ok(false));
     }
     let told = tell(&handle, processor);
-    core.complete_end(turn(py));
+    core.complete_end(turn(py), false);
     told.map(|()| Ok(true))
 }
 

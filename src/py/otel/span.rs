@@ -26,8 +26,8 @@ use crate::turn::Guarded;
 /// One unit of work, as OpenTelemetry's API and SDK know it.
 ///
 /// Started by a `Tracer`. Ids, name, kind, parent, times and status can be read for ever; attributes,
-/// events and links until the local trace is handed over to the exporters, then they are empty. Where a
-/// Python span processor is told of the span, all of it can be read for ever.
+/// events and links while the span is among the last thousand or so that ended, then they are empty.
+/// Where a Python span processor is told of the span, all of it can be read for ever.
 #[pyclass(frozen, weakref, dict, name = "Span", module = "nanospan.otel")]
 pub(crate) struct PyOtelSpan(Option<Body>);
 

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::exceptions::PyAttributeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyType};
 
 use super::block::OtelBlock;
 use super::provider::PyProvider;
@@ -142,6 +143,14 @@ impl PyOtelTracer {
             set_status_on_exception.0,
         )?;
         OtelBlock::new(slf.clone().unbind(), arguments, end_on_exit.0).into_object(slf.py())
+    }
+
+    /// The class that wrappers of a tracer can call with themselves.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        let class = CLASS.import(slf.py(), "nanospan.otel._tracer", "Tracer")?;
+        Ok(class.clone().into_any())
     }
 
     /// The resource of the provider.
