@@ -2,7 +2,12 @@
 
 A row whose test passes after all fails the run: take it out.
 """
+# ruff: noqa: E501  (the names of tests are not ours to shorten)
 
 LEFT_OUT: dict[str, dict[str, str]] = {
-    # suite: {"tests/test_file.py::Class::test": "why"}
+    "grpc": {
+        "tests/test_client_interceptor.py::TestClientProto::test_client_interceptor_falsy_response": (
+            "puts a mock in place of the SDK's own Span.end and counts its calls"
+        ),
+    },
 }

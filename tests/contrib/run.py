@@ -122,9 +122,11 @@ def _wait(process: subprocess.Popen[bytes]) -> str:
     try:
         code = process.wait(SUITE_SECONDS)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
         return f"the suite took longer than {SUITE_SECONDS} s"
+    finally:  # after an interrupt too, which a session of its own does not get
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     if code < 0:
         return f"the process ended by {signal.Signals(-code).name}"
     return "" if code in (0, 1) else f"pytest ended with code {code}"
