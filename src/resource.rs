@@ -7,6 +7,7 @@ use crate::id::random_bytes;
 use crate::limits::Surplus;
 use crate::sys;
 use crate::value::Value;
+use crate::wire::{put_bytes, put_optional};
 
 /// Attributes that all spans of a pipeline share (OpenTelemetry resource specification).
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Resource {
     attributes: Attributes,
     /// Those that each process finds out for itself, a forked child anew.
     of_process: Vec<&'static str>,
+    /// Of the attributes' names; empty when none is known.
+    schema_url: String,
 }
 
 const ATTRIBUTES_FIELD: u32 = 1;
@@ -27,6 +30,7 @@ impl Default for Resource {
         let mut resource = Self {
             attributes: Attributes::default(),
             of_process: Vec::new(),
+            schema_url: String::new(),
         };
         resource.set(SERVICE_NAME, Value::Text("unknown_service:python"));
         resource.set("telemetry.sdk.name", Value::Text("nanospan"));
@@ -49,16 +53,12 @@ impl Resource {
         }
     }
 
-    /// One without attributes: somebody else says all of them. Where `knows_pid`, `process.pid` is
-    /// each process's own.
-    pub fn empty(knows_pid: bool) -> Self {
+    /// One without attributes: somebody else says all of them, and by what schema they are named.
+    pub fn empty(schema_url: &str) -> Self {
         Self {
             attributes: Attributes::default(),
-            of_process: if knows_pid {
-                vec![PROCESS_PID]
-            } else {
-                Vec::new()
-            },
+            of_process: Vec::new(),
+            schema_url: schema_url.to_owned(),
         }
     }
 
@@ -78,7 +78,7 @@ impl Resource {
     }
 
     /// The `Resource` message of this process.
-    pub fn message(&self) -> Vec<u8> {
+    fn message(&self) -> Vec<u8> {
         let instance_id = instance_id();
         let mut own = Attributes::default();
         for &key in &self.of_process {
@@ -89,6 +89,16 @@ impl Resource {
             own.set(ATTRIBUTES_FIELD, key, value, usize::MAX, Surplus::Newest);
         }
         [self.attributes.as_bytes(), own.as_bytes()].concat()
+    }
+
+    /// The fields of `ResourceSpans` that say what makes the spans.
+    pub fn fields(&self) -> Vec<u8> {
+        const RESOURCE: u32 = 1;
+        const SCHEMA_URL: u32 = 3;
+        let mut fields = Vec::new();
+        put_bytes(&mut fields, RESOURCE, &self.message());
+        put_optional(&mut fields, SCHEMA_URL, self.schema_url.as_bytes());
+        fields
     }
 }
 

@@ -5,12 +5,11 @@ use crate::chunk::{Chunk, InstrumentationScope, Run};
 use crate::wire::{field_len, optional_len, put_bytes, put_length, put_optional};
 
 const RESOURCE_SPANS: u32 = 1;
-const RESOURCE: u32 = 1;
 const SCOPE_SPANS: u32 = 2;
 const SCOPE: u32 = 1;
 const SCHEMA_URL: u32 = 3;
 
-/// The request that carries `chunks`.
+/// The request that carries `chunks`. The resource comes as the fields of `ResourceSpans`.
 pub fn request(resource: &[u8], chunks: &[Chunk]) -> Vec<u8> {
     let runs = chunks.iter().flat_map(Chunk::runs);
     let runs = runs.filter(|run: &&Run| run.spans > 0);
@@ -68,10 +67,10 @@ fn envelope(resource: &[u8], scopes: &[ScopeSpans<'_>]) -> Vec<u8> {
         .iter()
         .map(|s| field_len(SCOPE_SPANS, s.length))
         .sum();
-    let length = field_len(RESOURCE, resource.len()) + scopes_length;
+    let length = resource.len() + scopes_length;
     let mut request = Vec::with_capacity(field_len(RESOURCE_SPANS, length));
     put_length(&mut request, RESOURCE_SPANS, length);
-    put_bytes(&mut request, RESOURCE, resource);
+    request.extend_from_slice(resource);
     for scope in scopes {
         put_length(&mut request, SCOPE_SPANS, scope.length);
         put_bytes(&mut request, SCOPE, scope.scope.as_bytes());
@@ -128,8 +127,13 @@ mod tests {
             dropped_attributes_count: 3,
             ..Default::default()
         };
+        let fields = message::ResourceSpans {
+            resource: Some(resource.clone()),
+            schema_url: "https://r".into(),
+            ..Default::default()
+        };
         let bytes = waiting(
-            &resource.encode_to_vec(),
+            &fields.encode_to_vec(),
             &[run(a, &[1, 200]), run(b, &[3]), run(a, &[4])],
         );
         let scope = |name: &str, version: &str, ids: &[u8]| message::ScopeSpans {
@@ -143,8 +147,8 @@ mod tests {
         };
         let expected = message::ResourceSpans {
             resource: Some(resource),
+            schema_url: "https://r".into(),
             scope_spans: vec![scope("a", "", &[1, 200, 4]), scope("b", "2", &[3])],
-            ..Default::default()
         };
         let read = TracesData::decode(bytes.as_slice()).unwrap();
         assert_eq!(

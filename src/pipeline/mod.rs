@@ -20,6 +20,7 @@ use crate::id::Ids;
 use crate::limits::SpanLimits;
 use crate::notice::Notices;
 use crate::otlp::encode;
+use crate::resource::Resource;
 use crate::sampler::{Ratio, Sampler};
 use crate::store::Store;
 use crate::sys;
@@ -31,7 +32,7 @@ use worker::{Drain, Worker};
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Arc<Settings>,
-    /// The `Resource` message of this process.
+    /// The fields of `ResourceSpans` of this process.
     resource: Vec<u8>,
     epoch: u32,
     ids: Ids,
@@ -93,7 +94,7 @@ impl Pipeline {
             .map(Exporter::open)
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Arc::new(Self {
-            resource: settings.resource.message(),
+            resource: settings.resource.fields(),
             epoch: sys::epoch(),
             ids: ids.map_or_else(Ids::random, Ids::scripted),
             store: Store::new(settings.queue.max_live_spans),
@@ -114,6 +115,23 @@ impl Pipeline {
     pub fn reborn(&self) -> Result<Arc<Self>, OpenError> {
         Self::new(Config {
             settings: Arc::clone(&self.settings),
+            ids: None,
+        })
+    }
+
+    /// The same pipeline, with the same ways out, for another resource.
+    pub fn with_resource(&self, resource: Resource) -> Result<Arc<Self>, OpenError> {
+        let settings = Settings {
+            resource,
+            exporters: self.settings.exporters.clone(),
+            limits: self.settings.limits.clone(),
+            queue: self.settings.queue.clone(),
+            sampler: self.settings.sampler.clone(),
+            clock: self.settings.clock.clone(),
+            ..*self.settings
+        };
+        Self::new(Config {
+            settings: Arc::new(settings),
             ids: None,
         })
     }
@@ -152,8 +170,14 @@ impl Pipeline {
     /// is abandoned, and nothing more is taken in.
     pub fn begin_shutdown(self: &Arc<Self>, turn: Turn<'_>, deadline: Instant) -> Flush {
         self.hand_over_open_traces();
-        self.closed.store(true, Ordering::Relaxed);
         self.store.reclaim_all(turn, |name| self.abandon(name));
+        self.begin_close(deadline)
+    }
+
+    /// The same where spans that are still open go on being recorded, though nobody will send them.
+    pub fn begin_close(self: &Arc<Self>, deadline: Instant) -> Flush {
+        self.hand_over_open_traces();
+        self.closed.store(true, Ordering::Relaxed);
         Flush(self.worker.order_stop(self, deadline))
     }
 
@@ -240,7 +264,7 @@ impl Pipeline {
         self.settings.sampling_rate
     }
 
-    /// The attributes that all its spans share, as a `Resource` message.
+    /// What all its spans share, as fields of `ResourceSpans`.
     pub fn resource(&self) -> &[u8] {
         &self.resource
     }

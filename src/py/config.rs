@@ -13,7 +13,7 @@ use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtl
 use super::flush::timeout_of;
 use super::lifecycle;
 use super::sampler;
-use super::value::{Change, Converted, Reader, text};
+use super::value::{Change, Reader, text};
 use crate::clock::Clock;
 use crate::counter::Reason;
 use crate::limits::SpanLimits;
@@ -211,25 +211,17 @@ pub(crate) fn configure(
 /// The pipeline of a provider of its own. Without an exporter it keeps nothing.
 pub(super) fn pipeline_of_provider(
     exporter: Option<&Bound<'_, PyAny>>,
-    resource: Option<&Bound<'_, PyAny>>,
+    resource: Resource,
     limits: Option<&Bound<'_, PyAny>>,
     queue: Option<&Bound<'_, PyAny>>,
     sampler: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Arc<Pipeline>> {
     let (sampler, sampling_rate) = sampler_of(None, sampler)?;
     let exporters = exporters_of(exporter)?;
-    let attributes = Reader::unlimited().attributes("resource", resource)?;
-    let pid = Value::Int(i64::from(std::process::id()));
-    let is_pid =
-        |(key, value): &(String, Converted)| key == "process.pid" && value.as_value() == pid;
-    let mut own = Resource::empty(attributes.iter().any(is_pid));
-    for (key, value) in attributes.iter().filter(|attribute| !is_pid(attribute)) {
-        own.set(key, value.as_value());
-    }
     let settings = Settings {
         forgets: exporters.is_empty(),
         exporters,
-        resource: own,
+        resource,
         limits: limits_of(limits)?,
         queue: queue_of(queue)?,
         sampler,
@@ -243,6 +235,18 @@ pub(super) fn pipeline_of_provider(
         ids: None,
     })
     .map_err(cannot_open)
+}
+
+/// The resource of a provider of its own: what it says and nothing else.
+pub(super) fn resource_of_provider(
+    attributes: Option<&Bound<'_, PyAny>>,
+    schema_url: &str,
+) -> PyResult<Resource> {
+    let mut resource = Resource::empty(schema_url);
+    for (key, value) in Reader::unlimited().attributes("resource", attributes)? {
+        resource.set(&key, value.as_value());
+    }
+    Ok(resource)
 }
 
 fn limits_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<SpanLimits> {

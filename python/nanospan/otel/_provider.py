@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import nanospan
@@ -48,6 +49,7 @@ class TracerProvider(trace.TracerProvider):
         _tracer_configurator: Any = None,
         _shares: bool = False,
     ) -> None:
+        self._shares = _shares
         self._disabled = _environment.is_disabled(os.environ)
         self._span_limits = span_limits or _limits.from_environment()
         self.sampler = sampler or _samplers.from_environment()
@@ -61,6 +63,7 @@ class TracerProvider(trace.TracerProvider):
             self._core = _core._Provider(
                 exporter=exporter,
                 resource=_resource.attributes(self._resource),
+                schema_url=self._resource.schema_url,
                 limits=limits,
                 queue=queue,
                 sampler=native_sampler,
@@ -82,6 +85,14 @@ class TracerProvider(trace.TracerProvider):
         self._tracer_configurator = _tracer_configurator
         self._tracers_lock = threading.Lock()
         self._tracers: dict[Any, _core._OtelTracer] = {}
+        if hasattr(os, "register_at_fork"):
+            handle_fork = weakref.WeakMethod(self._handle_fork)
+
+            def after_in_child() -> None:
+                if handle := handle_fork():
+                    handle()
+
+            os.register_at_fork(after_in_child=after_in_child)
         self._atexit_handler = None
         if shutdown_on_exit:
             self._atexit_handler = atexit.register(self.shutdown)
@@ -167,7 +178,18 @@ class TracerProvider(trace.TracerProvider):
 
     def _update_resource(self, resource: Any) -> None:
         with self._tracers_lock:
-            self._resource = self._resource.merge(resource)
+            earlier = self._resource
+            self._resource = earlier.merge(resource)
+            attributes = _resource.attributes(self._resource)
+            self._core._set_resource(earlier, attributes, self._resource.schema_url)
+
+    def _handle_fork(self) -> None:
+        """Tell the process apart from the one that it was forked from."""
+        self._tracers_lock = threading.Lock()
+        if self._shares:
+            self._resource = _sdk.resource(self._core._resource_attributes())
+        else:
+            self._update_resource(_resource.of_process(self._resource))
 
 
 _shared: TracerProvider | None = None

@@ -1,7 +1,8 @@
 //! What a `nanospan.otel.TracerProvider` has in the core: its pipeline, and the parts of the
 //! application's that its spans meet.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -12,10 +13,12 @@ use pyo3::types::PyDict;
 use crate::id::{SpanId, TraceId};
 use crate::otlp::message;
 use crate::pipeline::Pipeline;
-use crate::py::config::pipeline_of_provider;
+use crate::py::config::{pipeline_of_provider, resource_of_provider};
+use crate::py::error::cannot_open;
 use crate::py::ffi::{dropping, turn};
 use crate::py::lifecycle;
 use crate::py::value::to_dict;
+use crate::span::Span;
 use crate::turn::Guarded;
 
 /// The core of a provider.
@@ -29,6 +32,9 @@ pub(crate) struct PyProvider {
     pub(super) max_nested_length: Option<usize>,
     parts: Guarded<Parts>,
 }
+
+/// How long a replaced pipeline may take for what it has not sent yet.
+const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The provider over the pipeline of `configure`, once there is one.
 static SHARED: PyOnceLock<Py<PyProvider>> = PyOnceLock::new();
@@ -57,6 +63,8 @@ struct Parts {
     sampler: Option<Py<PyAny>>,
     /// Makes the ids.
     id_generator: Option<Py<PyAny>>,
+    /// The resources of pipelines that were replaced, for their spans.
+    earlier: Vec<(Weak<Pipeline>, Py<PyAny>)>,
 }
 
 #[pymethods]
@@ -64,13 +72,14 @@ impl PyProvider {
     /// A provider with a pipeline of its own, or with `shares` the core of one that follows the
     /// pipeline of `configure`.
     #[new]
-    #[pyo3(signature = (*, shares=false, exporter=None, resource=None, limits=None, queue=None, sampler=None, max_length=None, max_nested_length=None))]
+    #[pyo3(signature = (*, shares=false, exporter=None, resource=None, schema_url="", limits=None, queue=None, sampler=None, max_length=None, max_nested_length=None))]
     #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
     fn new(
         py: Python<'_>,
         shares: bool,
         exporter: Option<&Bound<'_, PyAny>>,
         resource: Option<&Bound<'_, PyAny>>,
+        schema_url: &str,
         limits: Option<&Bound<'_, PyAny>>,
         queue: Option<&Bound<'_, PyAny>>,
         sampler: Option<&Bound<'_, PyAny>>,
@@ -80,6 +89,7 @@ impl PyProvider {
         let own = if shares {
             None
         } else {
+            let resource = resource_of_provider(resource, schema_url)?;
             let pipeline = pipeline_of_provider(exporter, resource, limits, queue, sampler)?;
             lifecycle::adopt(py, &pipeline)?;
             Some(Guarded::new(pipeline))
@@ -124,9 +134,36 @@ impl PyProvider {
     fn _resource_attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let resource = self.pipeline(py).map(|pipeline| {
             // We wrote it.
-            message::Resource::decode(pipeline.resource()).unwrap_or_default()
+            message::ResourceSpans::decode(pipeline.resource()).unwrap_or_default()
         });
+        let resource = resource.and_then(|resource| resource.resource);
         to_dict(py, &resource.unwrap_or_default().attributes)
+    }
+
+    /// Gives the spans that start from now on another resource, if the pipeline is the provider's
+    /// own. Those that have started keep the earlier one, in Python too.
+    fn _set_resource(
+        &self,
+        py: Python<'_>,
+        earlier: Py<PyAny>,
+        attributes: &Bound<'_, PyAny>,
+        schema_url: &str,
+    ) -> PyResult<()> {
+        let Some(own) = &self.own else { return Ok(()) };
+        let resource = resource_of_provider(Some(attributes), schema_url)?;
+        let old = Arc::clone(&own.borrow(turn(py)));
+        let new = old.with_resource(resource).map_err(cannot_open)?;
+        lifecycle::adopt(py, &new)?;
+        *own.borrow(turn(py)) = new;
+        {
+            let mut parts = self.parts.borrow(turn(py));
+            parts.earlier.push((Arc::downgrade(&old), earlier));
+        }
+        if !old.is_inherited() {
+            py.detach(|| old.retire(REPLACED_TIMEOUT));
+            lifecycle::deliver(py, &old);
+        }
+        Ok(())
     }
 
     /// A new trace id from the core, as `IdGenerator` gives it.
@@ -151,7 +188,7 @@ impl PyProvider {
         let Some(pipeline) = self.pipeline(py) else {
             return true;
         };
-        let timeout = std::time::Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
+        let timeout = Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
         let sent = py.detach(|| pipeline.flush(timeout));
         lifecycle::deliver(py, &pipeline);
         sent
@@ -163,9 +200,9 @@ impl PyProvider {
         let Some(pipeline) = self.pipeline(py).filter(|_| self.own.is_some()) else {
             return true;
         };
-        let timeout = std::time::Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
-        let deadline = std::time::Instant::now() + timeout;
-        let flush = pipeline.begin_shutdown(turn(py), deadline);
+        let timeout = Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
+        let deadline = Instant::now() + timeout;
+        let flush = pipeline.begin_close(deadline);
         let sent = py.detach(|| pipeline.end_shutdown(flush, deadline));
         lifecycle::deliver(py, &pipeline);
         sent
@@ -179,6 +216,9 @@ impl PyProvider {
         visit.call(&parts.owner)?;
         visit.call(&parts.processor)?;
         visit.call(&parts.sampler)?;
+        for (_, resource) in &parts.earlier {
+            visit.call(resource)?;
+        }
         visit.call(&parts.id_generator)
     }
 
@@ -223,6 +263,28 @@ impl PyProvider {
     pub(super) fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let parts = self.parts.borrow(turn(py));
         parts.owner.as_ref().map(|owner| owner.bind(py).clone())
+    }
+
+    /// The resource of a span.
+    pub(super) fn resource<'py>(
+        &self,
+        py: Python<'py>,
+        span: &Span,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let earlier = {
+            let parts = self.parts.borrow(turn(py));
+            let pipeline = Arc::as_ptr(span.trace().pipeline());
+            let mut known = parts.earlier.iter();
+            known
+                .find(|(of, _)| std::ptr::eq(of.as_ptr(), pipeline))
+                .map(|(_, resource)| resource.bind(py).clone())
+        };
+        if earlier.is_some() {
+            return Ok(earlier);
+        }
+        self.owner(py)
+            .map(|owner| owner.getattr("resource"))
+            .transpose()
     }
 
     /// Who is told of starts and ends.

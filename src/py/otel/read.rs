@@ -30,13 +30,15 @@ pub(super) fn context_of(api: &Api, came: &Bound<'_, PyAny>) -> PyResult<Option<
     }))
 }
 
-/// An `opentelemetry.trace.SpanContext`.
+/// An `opentelemetry.trace.SpanContext`; with a `TraceState` that is there already, if one is.
 pub(super) fn to_context<'py>(
     py: Python<'py>,
     api: &Api,
     context: &SpanContext,
+    trace_state: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let state = match context.trace_state.as_deref() {
+        _ if trace_state.is_some() => trace_state.into_pyobject(py)?,
         None => api.default_trace_state.bind(py).clone(),
         Some(header) => api
             .trace_state_class

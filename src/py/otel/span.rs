@@ -12,7 +12,7 @@ use super::attribute;
 use super::end;
 use super::provider::{PyProvider, shared};
 use super::read::{events, links, read_only, to_context};
-use super::start::{Link, Truth, time};
+use super::start::{Link, Truth, header_of, time};
 use super::tracer::PyOtelTracer;
 use crate::context::StatusCode;
 use crate::otlp::message;
@@ -177,13 +177,37 @@ impl PyOtelSpan {
         if let Some(context) = &self.held(py).context {
             return Ok(context.bind(py).clone());
         }
-        let made = to_context(py, api(py)?, &self.core().context())?;
+        let context = self.core().context();
+        let inherited = match &context.trace_state {
+            Some(header) => self.inherited_trace_state(py, header)?,
+            None => None,
+        };
+        let made = to_context(py, api(py)?, &context, inherited)?;
         Ok(self
             .held(py)
             .context
             .get_or_insert(made.unbind())
             .bind(py)
             .clone())
+    }
+
+    /// The parent's `TraceState`, if it is the one that the span has.
+    fn inherited_trace_state<'py>(
+        &self,
+        py: Python<'py>,
+        header: &str,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let parent = match &self.held(py).ancestor {
+            Ancestor::None => None,
+            Ancestor::Context(context) => Some(context.clone_ref(py)),
+            Ancestor::Span(parent) => parent.get().known_context(py),
+        };
+        let Some(parent) = parent.map(|parent| parent.into_bound(py)) else {
+            return Ok(None);
+        };
+        let state = parent.getattr("trace_state")?;
+        let is_it = *header_of(api(py)?, &state)? == *header;
+        Ok(is_it.then_some(state))
     }
 
     /// True while it can be written to. Writes to a span that has ended are said in the log.
@@ -415,7 +439,7 @@ impl PyOtelSpan {
                     is_remote: core.parent_is_remote(),
                     ..core.context()
                 };
-                to_context(py, api(py)?, &context)?
+                to_context(py, api(py)?, &context, None)?
             }
         };
         self.held(py).ancestor = Ancestor::Context(made.clone().unbind());
@@ -575,10 +599,11 @@ impl PyOtelSpan {
     /// The resource of the provider.
     #[getter]
     fn resource<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.provider().and_then(|provider| provider.owner(py)) {
-            Some(owner) => owner.getattr("resource"),
-            None => Ok(py.None().into_bound(py)),
-        }
+        let resource = match self.provider() {
+            Some(provider) => provider.resource(py, self.core())?,
+            None => None,
+        };
+        Ok(resource.unwrap_or_else(|| py.None().into_bound(py)))
     }
 
     #[getter(_resource)]

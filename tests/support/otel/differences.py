@@ -4,6 +4,7 @@ Everything else that a program can see is a fault of ours. A `Difference` makes 
 before they are compared; one that no comparison meets is here for its reason.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -36,6 +37,15 @@ class Difference:
     log: Callable[[Log], Log] = _as_it_is  # type: ignore[assignment]
 
 
+_OWN_FRAMES = re.compile(
+    r'  File "[^"]*/(?:opentelemetry|nanospan/otel)/[^"]*", line \d+, in \w+\n(?:    .*\n)*'
+)
+
+
+def _without_own_frames(value: object) -> object:
+    return _OWN_FRAMES.sub("", value) if isinstance(value, str) else value
+
+
 INTENDED = (
     Difference(
         "an int beyond int64 is decimal text",
@@ -45,6 +55,11 @@ INTENDED = (
     Difference(
         "`_attributes` of the span that `on_end` is given can be changed in place",
         "redactors do so, and did with the SDK until it made them immutable",
+    ),
+    Difference(
+        "stack traces have no frames of the library that traces",
+        "the SDK's blocks and decorators are Python: their lines say nothing about the error",
+        value=_without_own_frames,
     ),
     Difference(
         "the words of log records, and how many a call writes",
