@@ -19,6 +19,8 @@ SOAK_SECONDS ?= 120
 PYTEST_ARGS ?=
 # More words for the benchmark, as in `make bench BENCH_ARGS=--quick`.
 BENCH_ARGS ?=
+# Which of contrib's suites, as in `make contrib CONTRIB_ARGS='flask grpc --provider nanospan'`.
+CONTRIB_ARGS ?=
 
 BIN := .venv/bin
 SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
@@ -87,6 +89,14 @@ bench: .venv/.dev ## The cost of a span beside a reference in C and opentelemetr
 	cargo bench --quiet --no-default-features --bench span --bench encode -- --quick
 	$(BIN)/python benches/python/bench.py $(BENCH_ARGS)
 
+.PHONY: contrib
+contrib: .venv/.built ## The tests of OpenTelemetry's contrib packages, with the genuine SDK and with nanospan
+	$(BIN)/python tests/contrib/run.py $(CONTRIB_ARGS)
+
+.PHONY: contrib-sample
+contrib-sample: .venv/.built
+	$(BIN)/python tests/contrib/run.py --fast $(CONTRIB_ARGS)
+
 .PHONY: soak
 soak: .venv/.built .venv/.dev ## Two minutes of spans for a Collector that is killed twice meanwhile
 	NANOSPAN_SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest tests/test_soak.py $(PYTEST_ARGS)
@@ -121,16 +131,18 @@ check: ## What CI runs, in its order
 	@$(MAKE) loom LOOM_MAX_PREEMPTIONS=2
 	@$(MAKE) suites VERSIONS='$(firstword $(SUPPORTED_HERE)) $(lastword $(SUPPORTED_HERE))' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=ci'
+	@$(MAKE) contrib-sample
 	@$(MAKE) soak
 
 .PHONY: deep
-deep: ## The long checks: Miri, sanitizer, Loom, 20,000 examples a property, every Python, viewers
+deep: ## The long checks: Miri, sanitizer, Loom, 20,000 examples a property, every Python, contrib, viewers
 	@$(MAKE) miri
 	@$(MAKE) sanitize
 	@$(MAKE) loom
 	@$(MAKE) wheel
 	@$(MAKE) suites VERSIONS='$(SUPPORTED_HERE)' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=night --timeout=0 -o faulthandler_timeout=0'
+	@$(MAKE) contrib
 	@$(MAKE) viewers
 
 .PHONY: clean
@@ -219,7 +231,7 @@ PYTHON_HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get
 	@touch $@
 
 .venv/.dev: .venv/.python pyproject.toml
-	$(BIN)/python -m pip install --quiet --group build --group test --group check
+	$(BIN)/python -m pip install --quiet --group build --group test --group otel --group check
 	@touch $@
 
 .venv/.dist: .venv/.python pyproject.toml

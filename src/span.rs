@@ -258,27 +258,35 @@ impl Span {
     /// finished by its `with` block and again by hand, and the exporter must see one duration.
     /// True if this was the first.
     pub fn finish(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> Result<bool, FinishError> {
+        self.may_finish(turn, end_time_ns)?;
         {
             let mut life = self.life.borrow(turn);
-            match life.phase {
-                Phase::Draft => return Err(FinishError::Draft),
-                Phase::Open => (),
-                Phase::Ending | Phase::Finished | Phase::Released => return Ok(false),
+            if life.phase != Phase::Open {
+                return Ok(false);
             }
             let start = life.start_time_ns;
             // A measured end is never before a start; one given by hand may be, and is refused.
             let end = end_time_ns.unwrap_or_else(|| self.trace.now_ns().max(start));
-            if end < start {
-                return Err(FinishError::EndBeforeStart(start - end));
-            }
             life.end_time_ns = Some(end);
             life.phase = Phase::Finished;
-            self.move_to_chunk(turn, &life);
+            self.move_to_chunk(turn, &life, false);
         }
         if self.is_root && !self.is_inherited() {
             self.trace.end(turn);
         }
         Ok(true)
+    }
+
+    /// What [`Self::finish`] would refuse.
+    pub fn may_finish(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> Result<(), FinishError> {
+        let life = self.life.borrow(turn);
+        match (life.phase, end_time_ns) {
+            (Phase::Draft, _) => Err(FinishError::Draft),
+            (Phase::Open, Some(end)) if end < life.start_time_ns => {
+                Err(FinishError::EndBeforeStart(life.start_time_ns - end))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The first half of [`Self::finish`] for those who tell others of the end: the span has ended,
@@ -294,15 +302,15 @@ impl Span {
         true
     }
 
-    /// The second half: what the span holds moves on.
-    pub fn complete_end(&self, turn: Turn<'_>) {
+    /// The second half: what the span holds moves on. With `keeps` it can still be read.
+    pub fn complete_end(&self, turn: Turn<'_>, keeps: bool) {
         {
             let mut life = self.life.borrow(turn);
             if life.phase != Phase::Ending {
                 return;
             }
             life.phase = Phase::Finished;
-            self.move_to_chunk(turn, &life);
+            self.move_to_chunk(turn, &life, keeps);
         }
         if self.is_root && !self.is_inherited() {
             self.trace.end(turn);
@@ -334,7 +342,14 @@ impl Span {
     /// The handle dies. If it is unfinished it takes its span along, which is counted and named;
     /// the finished children go on.
     pub fn discard(&mut self, turn: Turn<'_>) {
-        if !self.is_unfinished(turn) || self.is_inherited() {
+        if self.is_inherited() {
+            return;
+        }
+        if !self.is_unfinished(turn) {
+            if let Some(slot) = self.slot {
+                // Kept to be read, and now nobody can.
+                self.trace.pipeline().store().release(turn, slot, |_| ());
+            }
             return;
         }
         let name = self.with_record(turn, |record| record.name().to_owned());
@@ -351,20 +366,21 @@ impl Span {
             return Ok(message::Span::default());
         };
         let life = self.life.borrow(turn);
+        let store = self.trace.pipeline().store();
+        let written = |record: &Record, life: &Life| {
+            let mut buffer = Vec::new();
+            let end = life.end_time_ns.unwrap_or(life.start_time_ns);
+            record.write_span(&mut buffer, SPANS, &self.facts(life, end));
+            content(&buffer)
+        };
         let bytes = match life.phase {
             Phase::Draft | Phase::Open | Phase::Ending => {
-                let store = self.trace.pipeline().store();
-                store.with(turn, slot, |record| {
-                    let mut buffer = Vec::new();
-                    record.write_span(
-                        &mut buffer,
-                        SPANS,
-                        &self.facts(&life, life.end_time_ns.unwrap_or(life.start_time_ns)),
-                    );
-                    content(&buffer)
-                })
+                store.with(turn, slot, |record| written(record, &life))
             }
-            Phase::Finished => self.trace.chunk().find(self.span_id),
+            Phase::Finished => {
+                let kept = store.with(turn, slot, |record| written(record, &life));
+                kept.or_else(|| self.trace.chunk().find(self.span_id))
+            }
             Phase::Released => None,
         };
         message::Span::decode(bytes.ok_or(Released)?.as_slice()).map_err(|_| Released)
@@ -391,7 +407,7 @@ impl Span {
             return false;
         };
         let pipeline = self.trace.pipeline();
-        let written = pipeline.store().with(turn, slot, work).is_some();
+        let written = pipeline.store().with_open(turn, slot, work).is_some();
         if !written {
             pipeline.counters().ignored_writes.add(1);
         }
@@ -422,13 +438,13 @@ impl Span {
         }
     }
 
-    fn move_to_chunk(&self, turn: Turn<'_>, life: &Life) {
+    fn move_to_chunk(&self, turn: Turn<'_>, life: &Life, keeps: bool) {
         let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
             return;
         };
         let facts = self.facts(life, life.end_time_ns.unwrap_or(life.start_time_ns));
         let pipeline = self.trace.pipeline();
-        pipeline.store().release(turn, slot, |record| {
+        let write = |record: &Record| {
             // Recorded for somebody in this process, and for nobody else.
             if self.own_decision == Some(false) || pipeline.forgets() {
                 return pipeline.forget(turn, self.own_decision == Some(false));
@@ -438,7 +454,13 @@ impl Span {
                 .add(turn, scope, follows, self.is_root, |buffer| {
                     record.write_span(buffer, SPANS, &facts);
                 });
-        });
+        };
+        let store = pipeline.store();
+        if keeps {
+            store.keep(turn, slot, write);
+        } else {
+            store.release(turn, slot, write);
+        }
         pipeline.record_released();
     }
 

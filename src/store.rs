@@ -1,6 +1,7 @@
 //! The pool of records. A slot is named by its index and a generation, so a handle kept too long
 //! finds nothing instead of somebody else's span.
 
+use std::collections::VecDeque;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,6 +21,8 @@ pub struct Store {
     segments: [OnceLock<Box<[Guarded<Cell>]>>; SEGMENTS],
     /// Released indices, the most recently used last: its memory is still in the cache.
     free: Guarded<Free>,
+    /// Slots of spans that have ended and can still be read, the oldest first; some are released.
+    ended: Guarded<VecDeque<Slot>>,
     /// Written by the thread whose turn it is, read by all.
     live: AtomicUsize,
     capacity: usize,
@@ -36,8 +39,13 @@ struct Free {
 struct Cell {
     generation: u32,
     claimed: bool,
+    /// Its span has ended: it is kept to be read, as long as there is room.
+    ended: bool,
     record: Record,
 }
+
+/// Records of more ended spans than these are taken back, the oldest first.
+const MAX_ENDED: usize = 1024;
 
 const FIRST_SEGMENT: u32 = 64;
 const SEGMENTS: usize = 24;
@@ -48,6 +56,7 @@ impl Store {
         Self {
             segments: [const { OnceLock::new() }; SEGMENTS],
             free: Guarded::new(Free::default()),
+            ended: Guarded::new(VecDeque::new()),
             live: AtomicUsize::new(0),
             capacity: capacity.min(Self::MAX_CAPACITY),
         }
@@ -89,6 +98,53 @@ impl Store {
         (cell.claimed && cell.generation == slot.generation).then(|| work(&mut cell.record))
     }
 
+    /// Works on the record of an open span, if the span still has it. `work` must not call Python.
+    #[inline(always)]
+    pub fn with_open<R>(
+        &self,
+        turn: Turn<'_>,
+        slot: Slot,
+        work: impl FnOnce(&mut Record) -> R,
+    ) -> Option<R> {
+        let mut cell = self.cell(slot.index).borrow(turn);
+        let is_open = cell.claimed && !cell.ended && cell.generation == slot.generation;
+        is_open.then(|| work(&mut cell.record))
+    }
+
+    /// Works on the record of a span that has ended. The span keeps it, to be read, until its handle
+    /// dies or many others have ended too; it counts as open no more.
+    #[inline]
+    pub fn keep<R>(
+        &self,
+        turn: Turn<'_>,
+        slot: Slot,
+        work: impl FnOnce(&Record) -> R,
+    ) -> Option<R> {
+        let result = {
+            let mut cell = self.cell(slot.index).borrow(turn);
+            if !cell.claimed || cell.ended || cell.generation != slot.generation {
+                return None;
+            }
+            cell.ended = true;
+            work(&cell.record)
+        };
+        self.live
+            .store(self.live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        let oldest = {
+            let mut ended = self.ended.borrow(turn);
+            ended.push_back(slot);
+            if ended.len() > MAX_ENDED {
+                ended.pop_front()
+            } else {
+                None
+            }
+        };
+        if let Some(oldest) = oldest {
+            self.release(turn, oldest, |_| ());
+        }
+        Some(result)
+    }
+
     /// Works on the record a last time and takes it back, if the span still has it.
     #[inline]
     pub fn release<R>(
@@ -104,25 +160,30 @@ impl Store {
         let result = work(&cell.record);
         cell.record.clear();
         cell.claimed = false;
+        let was_open = !std::mem::take(&mut cell.ended);
         // Wraps after 2^32 uses of one slot: a handle would have to be kept for all of them.
         cell.generation = cell.generation.wrapping_add(1);
-        self.live
-            .store(self.live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        if was_open {
+            self.live
+                .store(self.live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        }
         self.free.borrow(turn).released.push(slot.index);
         Some(result)
     }
 
-    /// Takes back every record without its handle; `seen` gets the names.
+    /// Takes back every record without its handle; `seen` gets the names of the spans that were open.
     pub fn reclaim_all(&self, turn: Turn<'_>, mut seen: impl FnMut(&str)) {
         let used = self.free.borrow(turn).unused;
         for index in 0..used {
             let generation = {
                 let cell = self.cell(index).borrow(turn);
-                cell.claimed.then_some(cell.generation)
+                cell.claimed.then_some((cell.generation, cell.ended))
             };
-            if let Some(generation) = generation {
+            if let Some((generation, ended)) = generation {
                 self.release(turn, Slot { index, generation }, |record| {
-                    seen(record.name());
+                    if !ended {
+                        seen(record.name());
+                    }
                 });
             }
         }
@@ -202,6 +263,33 @@ mod tests {
             }
         }
         assert_eq!((store.live(), store.high_water(turn)), (0, 100));
+    }
+
+    #[test]
+    fn an_ended_span_is_read_until_it_is_released_or_many_others_have_ended() {
+        let taken = turn::take();
+        let turn = taken.turn();
+        let store = Store::new(2);
+        let claimed = || store.claim(turn).unwrap();
+        let ended = || {
+            let slot = claimed();
+            assert_eq!(store.keep(turn, slot, |_| ()), Some(()));
+            assert_eq!(store.keep(turn, slot, |_| ()), None);
+            slot
+        };
+        let (first, second) = (ended(), ended());
+        assert_eq!(store.live(), 0);
+        assert_eq!(store.with(turn, first, |_| ()), Some(()));
+        assert_eq!(store.with_open(turn, first, |_| ()), None);
+        assert_eq!(store.release(turn, second, |_| ()), Some(()));
+        for _ in 0..MAX_ENDED {
+            ended();
+        }
+        assert_eq!(store.with(turn, first, |_| ()), None);
+        assert!(store.high_water(turn) <= MAX_ENDED as u32 as usize + 1);
+        let mut seen = 0;
+        store.reclaim_all(turn, |_| seen += 1);
+        assert_eq!((seen, store.live()), (0, 0));
     }
 
     #[test]

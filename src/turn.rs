@@ -77,11 +77,6 @@ impl<T> Guarded<T> {
     pub(crate) fn into_inner(self) -> T {
         self.0.into_inner()
     }
-
-    #[cfg(feature = "python")]
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut()
-    }
 }
 
 impl<T> fmt::Debug for Guarded<T> {

@@ -215,8 +215,10 @@ def test_an_exception_that_cannot_be_told_is_let_go_of_at_once(recording):
 
 def test_an_interrupt_inside_a_log_handler_of_ours_reaches_the_program():
     code = """
-        import logging, time
+        import logging, signal, time
         import nanospan
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
 
         class Interrupted(logging.Handler):
             def emit(self, record):

@@ -7,6 +7,8 @@ from nanospan._environment import first, ignore, milliseconds, pairs, read, text
 
 TYPE_CHECKING = False  # typing has the same, and takes milliseconds to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from nanospan._core import _Exporter  # pyright: ignore[reportPrivateUsage]
     from nanospan._environment import Environ, Options
 
@@ -25,24 +27,25 @@ def exporters(environ: Environ) -> list[_Exporter]:
             ignore(variable, name, "it must be otlp, console or none", ", ".join(known))
     made: list[_Exporter] = []
     if not _OTLP.isdisjoint(known):
-        _warn_of_protocol(environ, is_grpc="otlp_proto_grpc" in known)
-        made.append(_otlp(environ))
+        warn_of_protocol(environ, is_grpc="otlp_proto_grpc" in known)
+        made.append(otlp(environ))
     if "console" in known:
         made.append(ConsoleExporter())
     return made
 
 
-def _otlp(environ: Environ) -> OtlpExporter:
+def otlp(environ: Environ, **given: Any) -> OtlpExporter:
+    """Return the exporter of OTLP; what is given counts more than what variables say."""
     _warn_of_seconds(environ)
     options = read(environ, OtlpExporter, _OPTIONS)
     bound = read(environ, OtlpExporter, _BOUND)
     if bound:
         options["timeout"] = min(bound["timeout"], options.get("timeout", 10.0))
-    return OtlpExporter(**options, headers=_headers(environ))
+    return OtlpExporter(**{**options, "headers": _headers(environ), **given})
 
 
 def _headers(environ: Environ) -> dict[str, str]:
-    variable, _ = first(environ, *_names("HEADERS"))
+    variable, _ = first(environ, *for_traces("HEADERS"))
     headers: dict[str, str] = {}
     for name, value in pairs(environ, variable):
         try:
@@ -55,27 +58,33 @@ def _headers(environ: Environ) -> dict[str, str]:
     return headers
 
 
-def _warn_of_protocol(environ: Environ, *, is_grpc: bool) -> None:
+def warn_of_protocol(environ: Environ, *, is_grpc: bool) -> None:
     """Say that spans leave as OTLP/HTTP in protobuf, where that is not what was asked for."""
-    variable, protocol = first(environ, *_names("PROTOCOL"))
+    variable, protocol = first(environ, *for_traces("PROTOCOL"))
     if is_grpc:
         variable, protocol = "OTEL_TRACES_EXPORTER", "otlp_proto_grpc"
-    endpoint_variable, endpoint = first(environ, *_names("ENDPOINT"))
-    authority, _, _ = endpoint.partition("//")[2].partition("/")
     if protocol and protocol.lower() != "http/protobuf":
         used = "OTLP/HTTP, for which collectors have port 4318,"
         ignore(variable, protocol, "it must be http/protobuf", used)
-    elif not protocol and authority.endswith(":4317"):
+    elif not protocol and port_is_for_grpc(environ):
         # Where opentelemetry-sdk would speak gRPC.
+        endpoint_variable, _ = first(environ, *for_traces("ENDPOINT"))
         warn(
             f"{endpoint_variable} has port 4317, on which collectors expect gRPC; "
             "OTLP/HTTP is sent there, for which they have port 4318"
         )
 
 
+def port_is_for_grpc(environ: Environ) -> bool:
+    """Tell whether the endpoint has the port on which collectors expect gRPC."""
+    _, endpoint = first(environ, *for_traces("ENDPOINT"))
+    authority, _, _ = endpoint.rpartition("//")[2].partition("/")
+    return authority.endswith(":4317")
+
+
 def _warn_of_seconds(environ: Environ) -> None:
     """Say so where a timeout looks as if it was meant for opentelemetry-sdk."""
-    variable, text = first(environ, *_names("TIMEOUT"))
+    variable, text = first(environ, *for_traces("TIMEOUT"))
     if text.isdecimal() and 0 < int(text) < 100:
         warn(
             f"{variable}={text!r} is taken as milliseconds, as OpenTelemetry specifies it; "
@@ -83,7 +92,8 @@ def _warn_of_seconds(environ: Environ) -> None:
         )
 
 
-def _names(setting: str) -> tuple[str, str]:
+def for_traces(setting: str) -> tuple[str, str]:
+    """Return the variables of a setting, that for traces first."""
     return f"OTEL_EXPORTER_OTLP_TRACES_{setting}", f"OTEL_EXPORTER_OTLP_{setting}"
 
 
@@ -106,8 +116,8 @@ _OPTIONS: Options = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": _traces_url,
         },
     ),
-    "timeout": ("10000", dict.fromkeys(_names("TIMEOUT"), _timeout)),
-    "compression": ("the default", dict.fromkeys(_names("COMPRESSION"), str.lower)),
+    "timeout": ("10000", dict.fromkeys(for_traces("TIMEOUT"), _timeout)),
+    "compression": ("the default", dict.fromkeys(for_traces("COMPRESSION"), str.lower)),
 }
 
 # OpenTelemetry bounds an export once more, in what calls the exporter: the shorter time counts.

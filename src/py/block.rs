@@ -109,10 +109,14 @@ impl Block {
         let Some(entered) = active else {
             return Ok(());
         };
-        if let Left::Elsewhere(before) = self.tracer.get().scope().leave(py, entered)? {
-            if let Some(span) = self.span(py) {
-                span.get().mark_left(py, before);
-            }
+        let left = self.tracer.get().scope().leave(py, entered)?;
+        let Some(span) = self.span(py) else {
+            return Ok(());
+        };
+        match left {
+            Left::Here => (),
+            Left::Restored => span.get().count_left(),
+            Left::Elsewhere(before) => span.get().mark_left(py, before),
         }
         Ok(())
     }
@@ -120,10 +124,10 @@ impl Block {
     /// Finishes the span; `error` is what left the block, if anything did.
     fn finish(&self, py: Python<'_>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let span = self.state.borrow(turn(py)).span.take();
-        let Some(span) = span.map(|span| span.into_bound(py)) else {
+        let Some(handle) = span.map(|span| span.into_bound(py)) else {
             return Ok(());
         };
-        let span = span.get();
+        let span = handle.get();
         let error = error.and_then(|error| error.cast::<PyBaseException>().ok());
         let told = match (span.core(), error) {
             // PyO3 learns that the thread is attached, and lets go of errors at once.
@@ -140,7 +144,7 @@ impl Block {
             }),
             _ => None,
         };
-        span.end(py, None)?;
+        PySpan::end(&handle, None)?;
         told.unwrap_or(Ok(()))
     }
 }

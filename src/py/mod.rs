@@ -59,7 +59,7 @@ mod _core {
     #[pymodule_export]
     use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
     #[pymodule_export]
-    use otel::{PyContextToken, PyOtelTemplate, PyProvider, attach, detach, install};
+    use otel::{PyContextToken, PyOtelTemplate, PyProvider, attach, detach, install, share};
     #[pymodule_export]
     use sampler::{PyAlwaysOff, PyAlwaysOn, PyParentBased, PyTraceIdRatio};
     #[pymodule_export]

@@ -11,7 +11,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::ffi::{ContextVar, Token, current_context, probe, sole_value, turn};
+use super::otel::{self, PyOtelSpan};
 use super::span::PySpan;
+use crate::context::SpanContext;
+use crate::tracer::DEFAULT_NAMESPACE;
 use crate::turn::Guarded;
 
 /// The active-span scope of one namespace. It lives as long as the program.
@@ -19,6 +22,9 @@ pub(crate) struct Scope {
     variable: ContextVar,
     /// The variable holds a [`Cell`]; else the span itself, or None.
     has_cells: bool,
+    /// The scope of the default namespace, which the OpenTelemetry face shares once it is there: then
+    /// OpenTelemetry's Context has the active span, and the variable none.
+    is_default: bool,
 }
 
 type Scopes = Option<HashMap<String, &'static Scope>>;
@@ -55,6 +61,16 @@ pub(crate) enum Entered {
         context: Py<PyAny>,
         before: Option<Py<PySpan>>,
     },
+    /// In OpenTelemetry's Context.
+    Otel(otel::Entered),
+}
+
+/// What a new span comes under.
+pub(crate) enum Above<'py> {
+    /// The active span, if there is one.
+    Span(Option<Bound<'py, PySpan>>),
+    /// What others made current in OpenTelemetry's Context: a span of which only this is known.
+    Context(SpanContext),
 }
 
 impl Entered {
@@ -66,6 +82,7 @@ impl Entered {
                 drop(context.into_bound(py));
                 drop(before.map(|span| span.into_bound(py)));
             }
+            Self::Otel(entered) => entered.let_go(py),
         }
     }
 }
@@ -74,6 +91,8 @@ impl Entered {
 pub(crate) enum Left<'py> {
     /// In the context in which it was entered.
     Here,
+    /// In another, and that in which it was entered is as it was before.
+    Restored,
     /// In another; with what was active there before it was entered.
     Elsewhere(Option<Bound<'py, PySpan>>),
 }
@@ -94,11 +113,25 @@ fn new_cell<'py>(py: Python<'py>, span: Option<&Bound<'_, PySpan>>) -> PyResult<
     Bound::new(py, Cell(Guarded::new(span)))
 }
 
+/// What is current in OpenTelemetry's Context: a span of ours, or what others have put there.
+fn get_shared(py: Python<'_>) -> PyResult<Shared<'_>> {
+    let Some(current) = otel::current(py, None)? else {
+        return Ok(Err(None));
+    };
+    match current.cast_into_exact::<PyOtelSpan>() {
+        Ok(span) => PySpan::of_otel(span, of_namespace(py, DEFAULT_NAMESPACE)?).map(Ok),
+        Err(other) => Ok(Err(Some(other.into_inner()))),
+    }
+}
+
+type Shared<'py> = Result<Bound<'py, PySpan>, Option<Bound<'py, PyAny>>>;
+
 impl Scope {
     fn new(py: Python<'_>, namespace: &str) -> PyResult<Self> {
         let name = CString::new(format!("nanospan:{namespace}").replace('\0', "?"))?;
         Ok(Self {
             has_cells: may_change_in_place(py)?,
+            is_default: namespace == DEFAULT_NAMESPACE,
             variable: ContextVar::new(py, &name)?,
         })
     }
@@ -106,7 +139,11 @@ impl Scope {
     /// The active span of the current context. A span whose block was left in another context is
     /// not active any more: the one before it is.
     pub(crate) fn active<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
-        let mut span = self.get(py)?;
+        let mut span = if self.is_shared(py) {
+            get_shared(py)?.ok()
+        } else {
+            self.get(py)?
+        };
         let mut stepped = false;
         while let Some(left) = span.take_if(|span| span.get().is_left(py)) {
             span = left.get().before(py);
@@ -118,8 +155,30 @@ impl Scope {
         Ok(span)
     }
 
+    /// What a span that starts now comes under.
+    #[inline]
+    pub(crate) fn above<'py>(&self, py: Python<'py>) -> PyResult<Above<'py>> {
+        if self.is_shared(py) {
+            if let Err(Some(other)) = get_shared(py)? {
+                let context = otel::foreign_context(py, &other)?;
+                return Ok(context.map_or(Above::Span(None), Above::Context));
+            }
+        }
+        self.active(py).map(Above::Span)
+    }
+
+    /// True when OpenTelemetry's Context has the active span.
+    #[inline]
+    fn is_shared(&self, py: Python<'_>) -> bool {
+        self.is_default && otel::is_installed(py)
+    }
+
     /// Makes a span active in the current context, or none.
     pub(crate) fn set(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<()> {
+        if self.is_shared(py) {
+            let handle = span.map(PyOtelSpan::handle_of).transpose()?;
+            return otel::set(py, handle.as_ref().map(Bound::as_any));
+        }
         if let Some(cell) = self.sole_cell(py) {
             let span = span.map(|span| span.clone().unbind());
             let before = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), span);
@@ -137,6 +196,11 @@ impl Scope {
         py: Python<'_>,
         span: Option<&Bound<'_, PySpan>>,
     ) -> PyResult<Entered> {
+        if self.is_shared(py) {
+            let handle = span.map(PyOtelSpan::handle_of).transpose()?;
+            let handle = handle.map_or_else(|| py.None().into_bound(py), Bound::into_any);
+            return otel::enter(py, &handle).map(Entered::Otel);
+        }
         if !self.has_cells {
             return self.put(py, span).map(Entered::Token);
         }
@@ -169,6 +233,11 @@ impl Scope {
                     Ok(Left::Elsewhere(before))
                 }
             }
+            Entered::Otel(entered) => Ok(match otel::leave(py, entered)? {
+                otel::Left::Here => Left::Here,
+                otel::Left::Elsewhere => Left::Restored,
+                otel::Left::Stuck => Left::Elsewhere(None),
+            }),
         }
     }
 

@@ -14,6 +14,7 @@ use super::error::{ReleasedSpanError, misuse, wrong_type};
 use super::exception;
 use super::ffi::{Bin, Recycled, dropping, is_last, turn};
 use super::lifecycle;
+use super::otel::{self, PyOtelSpan};
 use super::scope::Scope;
 use super::value::{Change, Reader, pairs, plain, text, to_dict};
 use crate::id::{SpanId, TraceId};
@@ -34,9 +35,17 @@ pub(crate) struct PySpan {
 }
 
 pub(crate) struct Recording {
-    span: Span,
+    of: Of,
     scope: &'static Scope,
     held: Guarded<Held>,
+}
+
+/// Whose span it is.
+enum Of {
+    /// Its own.
+    Own(Span),
+    /// That of a handle of the OpenTelemetry face.
+    Otel(Py<PyOtelSpan>),
 }
 
 /// What the handle holds of Python's. It is moved out before it is dropped: the death of a handle may
@@ -73,17 +82,50 @@ impl PySpan {
         };
         Self {
             recording: Some(Recording {
-                span,
+                of: Of::Own(span),
                 scope,
                 held: Guarded::new(held),
             }),
         }
     }
 
+    /// The native handle of a span of the OpenTelemetry face.
+    pub(crate) fn of_otel<'py>(
+        span: Bound<'py, PyOtelSpan>,
+        scope: &'static Scope,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = span.py();
+        if let Some(native) = span.get().native(py) {
+            return Ok(native.clone());
+        }
+        let recording = Some(Recording {
+            of: Of::Otel(span.unbind()),
+            scope,
+            held: Guarded::default(),
+        });
+        Self::bin().make(py, Self { recording })
+    }
+
+    /// The handle of the OpenTelemetry face whose span it is, if it is not its own.
+    pub(crate) fn otel<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyOtelSpan>> {
+        match &self.recording.as_ref()?.of {
+            Of::Own(_) => None,
+            Of::Otel(otel) => Some(otel.bind(py)),
+        }
+    }
+
+    /// True for two handles of one span.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self.core(), other.core()) {
+            (Some(span), Some(other)) => std::ptr::eq(span, other),
+            _ => false,
+        }
+    }
+
     /// The core's span; None for the no-op span.
     #[inline]
     pub(crate) fn core(&self) -> Option<&Span> {
-        self.recording.as_ref().map(|recording| &recording.span)
+        self.recording.as_ref().map(Recording::span)
     }
 
     /// True when the span's tracer has the namespace of `scope`.
@@ -134,9 +176,15 @@ impl PySpan {
             held.left = true;
             std::mem::replace(&mut held.before, before)
         };
-        let pipeline = recording.span.trace().pipeline();
-        pipeline.counters().left_blocks.add(1);
+        self.count_left();
         drop(replaced.map(|span| span.into_bound(py)));
+    }
+
+    /// Counts a block that was left in another context than it was entered in.
+    pub(crate) fn count_left(&self) {
+        if let Some(span) = self.core() {
+            span.trace().pipeline().counters().left_blocks.add(1);
+        }
     }
 
     /// True when whoever steps back from `span` over left spans meets this one. A generator that
@@ -164,7 +212,7 @@ impl PySpan {
             return Ok(());
         };
         recording
-            .span
+            .span()
             .link(turn(py), &text(name), start_time_ns)
             .map_err(|_| {
                 misuse(format!(
@@ -179,12 +227,22 @@ impl PySpan {
 
     /// Ends the span and leaves the active span alone: for blocks, which have restored it already.
     /// True if it had not ended before.
-    pub(crate) fn end(&self, py: Python<'_>, end_time_ns: Option<u64>) -> PyResult<bool> {
-        let Some(recording) = &self.recording else {
+    pub(crate) fn end(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<bool> {
+        let (this, py) = (slf.get(), slf.py());
+        let Some(recording) = &this.recording else {
             return Ok(false);
         };
-        let pipeline = recording.span.trace().pipeline();
-        let ended = match recording.span.finish(turn(py), end_time_ns) {
+        let span = match &recording.of {
+            Of::Own(span) => span,
+            Of::Otel(otel) => return PyOtelSpan::finish(otel.bind(py), end_time_ns),
+        };
+        let pipeline = span.trace().pipeline();
+        let told = otel::processor_of_native(py, span);
+        let result = match told {
+            None => span.finish(turn(py), end_time_ns),
+            Some(processor) => otel::finish_native(slf, &processor, end_time_ns)?,
+        };
+        let ended = match result {
             Ok(first) => {
                 if first {
                     recording.shorten(py);
@@ -197,9 +255,9 @@ impl PySpan {
                 ));
             }
             // In a forked child the parent's table of notices may be locked for ever.
-            Err(FinishError::EndBeforeStart(_)) if recording.span.is_inherited() => false,
+            Err(FinishError::EndBeforeStart(_)) if span.is_inherited() => false,
             Err(FinishError::EndBeforeStart(by_ns)) => {
-                let name = self.name_text(py);
+                let name = this.name_text(py);
                 pipeline.notices().leave("end before start", || {
                     format!(
                         "span {name}: end_time_ns lies {by_ns} ns before its start; it stays open"
@@ -209,7 +267,7 @@ impl PySpan {
                 false
             }
         };
-        if recording.span.is_root() && !recording.span.is_inherited() {
+        if span.is_root() && !span.is_inherited() {
             lifecycle::deliver(py, pipeline);
         }
         Ok(ended)
@@ -217,7 +275,7 @@ impl PySpan {
 
     /// Ends the span now; if it is active, an ancestor is then.
     pub(crate) fn finish_now(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.get().end(slf.py(), None)? {
+        if Self::end(slf, None)? {
             step_up(slf)?;
         }
         Ok(())
@@ -230,6 +288,10 @@ impl PySpan {
     }
 
     fn parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
+        if let Some(otel) = self.otel(py) {
+            let parent = otel.get().open_parent(py)?;
+            return Self::of_otel(parent, self.recording.as_ref()?.scope).ok();
+        }
         let held = self.held(py)?;
         held.parent.as_ref().map(|parent| parent.bind(py).clone())
     }
@@ -273,6 +335,14 @@ impl Recycled for PySpan {
 }
 
 impl Recording {
+    #[inline]
+    fn span(&self) -> &Span {
+        match &self.of {
+            Of::Own(span) => span,
+            Of::Otel(otel) => otel.get().core(),
+        }
+    }
+
     /// Keeps the nearest unfinished ancestor instead of a finished parent.
     fn shorten(&self, py: Python<'_>) {
         let parent = match &self.held.borrow(turn(py)).parent {
@@ -329,6 +399,9 @@ impl PySpan {
     /// The name of the span; empty for a draft and for the no-op span.
     #[getter]
     pub(crate) fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        if let Some(otel) = self.otel(py) {
+            return otel.get().name(py);
+        }
         let name = self
             .held(py)
             .and_then(|held| Some(held.name.as_ref()?.bind(py).clone()));
@@ -521,16 +594,12 @@ impl PySpan {
     /// If the span is active, its nearest ancestor of the same namespace that has not finished
     /// becomes active. Raises `ValueError` for a draft.
     #[pyo3(signature = (end_time_ns=None))]
-    fn finish(
-        slf: &Bound<'_, Self>,
-        py: Python<'_>,
-        end_time_ns: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
+    fn finish(slf: &Bound<'_, Self>, end_time_ns: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         if slf.get().core().is_none() {
             return Ok(());
         }
         let end_time_ns = argument::time_ns("end_time_ns", end_time_ns)?;
-        if slf.get().end(py, end_time_ns)? {
+        if Self::end(slf, end_time_ns)? {
             step_up(slf)?;
         }
         Ok(())
@@ -544,7 +613,7 @@ impl PySpan {
         let Some(recording) = &slf.get().recording else {
             return Ok(());
         };
-        recording.span.release(turn(py));
+        recording.span().release(turn(py));
         recording.shorten(py);
         step_up(slf)
     }
@@ -585,7 +654,10 @@ fn step_up(span: &Bound<'_, PySpan>) -> PyResult<()> {
         return Ok(());
     };
     let scope = recording.scope;
-    if !scope.active(py)?.is_some_and(|active| active.is(span)) {
+    if !scope
+        .active(py)?
+        .is_some_and(|active| active.get().is_same(span.get()))
+    {
         return Ok(());
     }
     let mut ancestor = span.get().parent(py).and_then(PySpan::unfinished_from);
@@ -604,12 +676,15 @@ thread_local! {
 /// the next, would overflow the stack otherwise.
 impl Drop for PySpan {
     fn drop(&mut self) {
-        let Some(recording) = &mut self.recording else {
+        let Some(recording) = self.recording.take() else {
             return;
         };
         let py = dropping();
-        recording.span.discard(turn(py));
-        let held = std::mem::take(recording.held.get_mut());
+        match recording.of {
+            Of::Own(mut span) => span.discard(turn(py)),
+            Of::Otel(otel) => drop(otel.into_bound(py)),
+        }
+        let held = recording.held.into_inner();
         drop(held.name.map(|name| name.into_bound(py)));
         let last = |span: Py<PySpan>| {
             let span = span.into_bound(py);

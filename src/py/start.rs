@@ -11,6 +11,8 @@ use super::argument;
 use super::context::PySpanContext;
 use super::error::wrong_type;
 use super::ffi::{Recycled, turn};
+use super::otel;
+use super::scope::Above;
 use super::span::PySpan;
 use super::tracer::PyTracer;
 use super::value::{Attributes, Reader, pairs, plain, text};
@@ -121,26 +123,21 @@ impl Arguments {
         let attributes =
             reader.attributes("attributes", more.attributes.as_ref().map(|a| a.bind(py)))?;
         let links = read_links(&reader, more.links.as_ref().map(|links| links.bind(py)))?;
-        let parent = match &more.parent {
-            ParentArgument::Active => tracer.scope().active(py)?,
-            ParentArgument::Span(span) => Some(span.bind(py).clone()),
-            ParentArgument::Root | ParentArgument::Context(_) => None,
-        };
-        let from = match &more.parent {
-            ParentArgument::Context(context) => Parent::Context(context),
-            _ => parent
-                .as_ref()
-                .and_then(|parent| parent.get().core())
-                .into(),
+        let above = match &more.parent {
+            ParentArgument::Active => tracer.scope().above(py)?,
+            ParentArgument::Span(span) => Above::Span(Some(span.bind(py).clone())),
+            ParentArgument::Root => Above::Span(None),
+            ParentArgument::Context(context) => Above::Context(context.clone()),
         };
         let name = self.name_text(py);
+        let from = above.as_parent();
         let span = self.start_core(py, tracer, &pipeline, from, name.as_deref(), Some(more));
         let turn = turn(py);
         pairs(&attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
         for (context, attributes) in &links {
             span.add_link(turn, context.into(), pairs(attributes));
         }
-        self.handle(py, tracer, span, parent)
+        self.handle(py, tracer, span, above)
     }
 
     /// The same for most spans: with a name, perhaps a kind, under the active span.
@@ -152,14 +149,14 @@ impl Arguments {
         if !PyTracer::is_configured(py) {
             return no_op(py);
         }
-        let parent = tracer.scope().active(py)?;
-        let from = parent.as_ref().and_then(|parent| parent.get().core());
+        let above = tracer.scope().above(py)?;
+        let from = above.as_parent();
         // Before the pipeline is borrowed: for a name that is not UTF-8 this may run any code.
         let name = self.name_text(py);
         let span = pipeline::with_current(turn(py), |pipeline| {
-            self.start_core(py, tracer, pipeline, from.into(), name.as_deref(), None)
+            self.start_core(py, tracer, pipeline, from, name.as_deref(), None)
         });
-        span.map_or_else(|| no_op(py), |span| self.handle(py, tracer, span, parent))
+        span.map_or_else(|| no_op(py), |span| self.handle(py, tracer, span, above))
     }
 
     fn name_text<'a>(&'a self, py: Python<'a>) -> Option<Cow<'a, str>> {
@@ -194,10 +191,19 @@ impl Arguments {
         py: Python<'py>,
         tracer: &PyTracer,
         span: Span,
-        parent: Option<Bound<'py, PySpan>>,
+        above: Above<'py>,
     ) -> PyResult<Bound<'py, PySpan>> {
         let name = self.name.as_ref().map(|name| plain(name.bind(py)));
-        PySpan::bin().make(py, PySpan::new(span, name, tracer.scope(), parent))
+        let told = otel::processor_of_native(py, &span);
+        let parent = match above {
+            Above::Span(parent) => parent,
+            Above::Context(_) => None,
+        };
+        let span = PySpan::bin().make(py, PySpan::new(span, name, tracer.scope(), parent))?;
+        if let Some(processor) = told {
+            otel::start_native(&span, &processor)?;
+        }
+        Ok(span)
     }
 
     /// A copy with the active span as parent, if one is active and no other parent was given.
@@ -220,6 +226,20 @@ impl Arguments {
         drop(more.links.map(|links| links.into_bound(py)));
         if let ParentArgument::Span(span) = more.parent {
             drop(span.into_bound(py));
+        }
+    }
+}
+
+impl Above<'_> {
+    /// As the core takes it.
+    #[inline]
+    fn as_parent(&self) -> Parent<'_> {
+        match self {
+            Self::Span(parent) => parent
+                .as_ref()
+                .and_then(|parent| parent.get().core())
+                .into(),
+            Self::Context(context) => Parent::Context(context),
         }
     }
 }

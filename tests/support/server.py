@@ -22,11 +22,11 @@ _STOP_TIMEOUT = 30.0
 class Server:
     """A server that runs in a process group of its own."""
 
-    def __init__(self, folder: Path, module: str, words: list[str], env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, command: list[str], env: Mapping[str, str]) -> None:
         self._log = folder / "server.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, *words],
+                command,
                 cwd=folder,
                 env={**os.environ, **env},
                 stdin=subprocess.DEVNULL,
@@ -97,10 +97,11 @@ class Server:
 
 @contextmanager
 def running_server(
-    folder: Path, module: str, *words: str, env: Mapping[str, str]
+    folder: Path, module: str, *words: str, env: Mapping[str, str], before: str = ""
 ) -> Iterator[Server]:
-    """A server for the length of a `with` block."""
-    server = Server(folder, module, list(words), env)
+    """A server for the length of a `with` block; `before` is a program that starts it."""
+    command = [sys.executable, "-m", module, *words]
+    server = Server(folder, [before, *command] if before else command, env)
     try:
         yield server
     finally:

@@ -121,9 +121,9 @@ class TracerProvider(trace.TracerProvider):
                 tracer = self._tracers[scope] = _core._OtelTracer(
                     self._core,
                     scope,
-                    instrumenting_module_name,
-                    version,
-                    schema_url or "",
+                    str(instrumenting_module_name),
+                    str(version),
+                    str(schema_url or ""),
                     dict(attributes or {}),
                 )
                 tracer._enable(self._is_enabled(scope))
@@ -187,6 +187,7 @@ def from_environment() -> TracerProvider:
         if _shared is None:
             # The core ends its pipelines itself when the program does.
             _shared = TracerProvider(_shares=True, shutdown_on_exit=False)
+            _core._share(_shared._core)
         return _shared
 
 

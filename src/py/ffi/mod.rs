@@ -13,6 +13,7 @@ use std::ptr;
 use pyo3::PyClass;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use crate::turn::Turn;
 pub(crate) use manager::{Kind, Manager};
@@ -149,6 +150,23 @@ pub(crate) fn run_in<R>(
             drop(PyErr::fetch(py));
         }
         Some(result)
+    }
+}
+
+/// Sets an attribute of an object as objects without a `__setattr__` of their own do, or deletes it.
+pub(crate) fn set_own_attribute<T: PyClass>(
+    object: &Bound<'_, T>,
+    name: &Bound<'_, PyString>,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let value = value.map_or(ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: object, name and value live, and null stands for deletion; the call gives 0, or -1 with
+    // an exception set (CPython C API, PyObject_GenericSetAttr).
+    let result = unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(PyErr::fetch(object.py()))
     }
 }
 

@@ -35,6 +35,8 @@ struct Facts {
     class: *mut ffi::PyTypeObject,
     /// Where in an object PyO3 keeps the value.
     offset: usize,
+    /// Where it keeps the `__dict__`, if the class has one; null as long as nobody has used it.
+    dict: Option<usize>,
     /// What PyO3 does with a dead object.
     dealloc: ffi::destructor,
 }
@@ -70,6 +72,9 @@ impl<T: Recycled> Bin<T> {
                 let facts = Facts {
                     class,
                     offset,
+                    dict: usize::try_from((*class).tp_dictoffset)
+                        .ok()
+                        .filter(|offset| *offset > 0),
                     dealloc: own,
                 };
                 if self.facts.set(facts).is_ok() {
@@ -109,7 +114,11 @@ unsafe extern "C" fn dealloc<T: Recycled>(object: *mut ffi::PyObject) {
     // does not fit the bin PyO3 does itself. The class is final, and held by each of its objects.
     unsafe {
         let py = Python::assume_attached();
-        if bin.free.borrow(turn(py)).len() >= MOST_FREE {
+        let has_dict = facts.dict.is_some_and(|offset| {
+            let dict = object.byte_add(offset).cast::<*mut ffi::PyObject>();
+            !(*dict).is_null()
+        });
+        if has_dict || bin.free.borrow(turn(py)).len() >= MOST_FREE {
             return (facts.dealloc)(object);
         }
         ffi::PyObject_GC_UnTrack(object.cast());

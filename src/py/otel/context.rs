@@ -80,13 +80,11 @@ fn in_context<'py>(
 
 /// The current Context.
 fn now<'py>(py: Python<'py>, api: &Api) -> PyResult<Option<Bound<'py, PyAny>>> {
-    match &api.variable {
-        Some(variable) => variable.get(py),
-        None => {
-            let context = py.import("opentelemetry.context")?;
-            context.call_method0("get_current").map(Some)
-        }
+    if let Some(variable) = &api.variable {
+        return variable.get(py);
     }
+    let context = py.import("opentelemetry.context")?;
+    context.call_method0("get_current").map(Some)
 }
 
 /// Makes a span current until [`leave`].
@@ -171,13 +169,11 @@ pub(crate) fn set(py: Python<'_>, span: Option<&Bound<'_, PyAny>>) -> PyResult<(
         };
     }
     let value = with_span(py, api, span)?;
-    match &api.variable {
-        Some(variable) => variable.set(py, &value).map(|token| token.let_go(py)),
-        None => {
-            let module = py.import("opentelemetry.context")?;
-            module.call_method1("attach", (value,)).map(drop)
-        }
+    if let Some(variable) = &api.variable {
+        return variable.set(py, &value).map(|token| token.let_go(py));
     }
+    let module = py.import("opentelemetry.context")?;
+    module.call_method1("attach", (value,)).map(drop)
 }
 
 /// The current Context, if nobody else can see it.
@@ -200,7 +196,7 @@ fn with_span<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let class: &Bound<'py, PyType> = api.context_class.bind(py);
     let made = match now(py, api)? {
-        Some(now) if !now.cast::<PyDict>().is_ok_and(|now| now.is_empty()) => {
+        Some(now) if !now.cast::<PyDict>().is_ok_and(PyDictMethods::is_empty) => {
             class.call1((now,))?
         }
         _ => class.call0()?,

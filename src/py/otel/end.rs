@@ -6,15 +6,16 @@ use pyo3::types::{PyDict, PyString};
 
 use super::api::api;
 use super::attribute::{Read, of_dict};
-use super::provider::PyProvider;
+use super::provider::{PyProvider, shared};
 use super::read::target_of;
 use super::span::PyOtelSpan;
 use super::start::{header_of, time};
 use crate::context::{Status, StatusCode};
 use crate::py::ffi::turn;
 use crate::py::lifecycle;
+use crate::py::span::PySpan;
 use crate::py::value::{Reader, pairs, text};
-use crate::span::Span;
+use crate::span::{FinishError, Span};
 
 /// Ends a span; what it holds is sent. True if this was its first end.
 pub(super) fn end(
@@ -27,17 +28,62 @@ pub(super) fn end(
     if !core.begin_end(turn(py), end_time_ns) {
         return Ok(false);
     }
+    let processor = provider
+        .processor(py)
+        .filter(|_| core.is_recorded() && !core.is_inherited());
+    let keeps = processor.is_none();
+    let told = processor.map_or(Ok(()), |processor| {
+        // Made while the parent is at hand: it is the very context that the parent has.
+        span.get().parent(py)?;
+        span.get().let_parent_go(py);
+        tell(span, &processor)
+    });
     span.get().let_parent_go(py);
-    if core.is_recorded() && !core.is_inherited() {
-        if let Some(processor) = provider.processor(py) {
-            tell(span, &processor)?;
-        }
-    }
-    core.complete_end(turn(py));
+    core.complete_end(turn(py), keeps);
+    told?;
     if core.is_root() && !core.is_inherited() {
         lifecycle::deliver(py, core.trace().pipeline());
     }
     Ok(true)
+}
+
+/// Who is to be told of a span of the native face: the processors of the provider over its pipeline.
+#[inline]
+pub(crate) fn processor_of_native<'py>(py: Python<'py>, span: &Span) -> Option<Bound<'py, PyAny>> {
+    if !span.is_recorded() || span.is_inherited() {
+        return None;
+    }
+    shared()?.processor(py)
+}
+
+/// Tells the processors that a span of the native face has started.
+pub(crate) fn start_native(span: &Bound<'_, PySpan>, processor: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = span.py();
+    let handle = PyOtelSpan::handle_of(span)?;
+    let named = PyDict::new(py);
+    named.set_item("parent_context", py.None())?;
+    let told = processor.call_method("on_start", (handle,), Some(&named));
+    hear(py, "on_start", told.map(drop))
+}
+
+/// Ends a span of the native face by its rules, and tells the processors.
+pub(crate) fn finish_native(
+    span: &Bound<'_, PySpan>,
+    processor: &Bound<'_, PyAny>,
+    end_time_ns: Option<u64>,
+) -> PyResult<Result<bool, FinishError>> {
+    let py = span.py();
+    let handle = PyOtelSpan::handle_of(span)?;
+    let core = handle.get().core();
+    if let Err(error) = core.may_finish(turn(py), end_time_ns) {
+        return Ok(Err(error));
+    }
+    if !core.begin_end(turn(py), end_time_ns) {
+        return Ok(Ok(false));
+    }
+    let told = tell(&handle, processor);
+    core.complete_end(turn(py), false);
+    told.map(|()| Ok(true))
 }
 
 /// Tells the processors, and takes over what they changed.
@@ -140,13 +186,12 @@ fn mapping(reader: &Reader<'_>, came: &Bound<'_, PyAny>) -> PyResult<Read> {
     if came.is_none() {
         return Ok(Read::default());
     }
-    let dict = match came.cast_exact::<PyDict>() {
-        Ok(dict) => dict.clone(),
-        Err(_) => {
-            let dict = PyDict::new(came.py());
-            dict.update(came.cast()?)?;
-            dict
-        }
+    let dict = if let Ok(dict) = came.cast_exact::<PyDict>() {
+        dict.clone()
+    } else {
+        let dict = PyDict::new(came.py());
+        dict.update(came.cast()?)?;
+        dict
     };
     Ok(Read {
         attributes: of_dict(reader, &dict)?,

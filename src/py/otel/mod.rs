@@ -27,9 +27,15 @@ mod tracer;
 use pyo3::prelude::*;
 
 use super::ffi::Recycled;
+use super::scope;
+use crate::context::SpanContext;
+use crate::tracer::DEFAULT_NAMESPACE;
 pub(crate) use block::PyOtelTemplate;
-pub(crate) use context::{PyContextToken, attach, detach};
-pub(crate) use provider::PyProvider;
+pub(crate) use context::{
+    Entered, Left, PyContextToken, attach, current, detach, enter, leave, set,
+};
+pub(crate) use end::{finish_native, processor_of_native, start_native};
+pub(crate) use provider::{PyProvider, share};
 pub(crate) use span::PyOtelSpan;
 pub(crate) use tracer::PyOtelTracer;
 
@@ -38,11 +44,38 @@ pub(crate) use tracer::PyOtelTracer;
 #[pyfunction]
 #[pyo3(name = "_install_otel")]
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    if api::is_ready(py) {
+    if is_installed(py) {
         return Ok(());
     }
+    let active = scope::of_namespace(py, DEFAULT_NAMESPACE)?.active(py)?;
     api::get_ready(py)?;
     let sample = Bound::new(py, PyOtelSpan::sample())?;
     PyOtelSpan::bin().install(&sample);
-    fast::install_all(py)
+    fast::install_all(py)?;
+    match active {
+        Some(_) => scope::of_namespace(py, DEFAULT_NAMESPACE)?.set(py, active.as_ref()),
+        None => Ok(()),
+    }
+}
+
+/// True once this face is there.
+#[inline]
+pub(crate) fn is_installed(py: Python<'_>) -> bool {
+    api::is_ready(py)
+}
+
+/// The context of the current span, where that is none of ours.
+pub(crate) fn foreign_context(
+    py: Python<'_>,
+    span: &Bound<'_, PyAny>,
+) -> PyResult<Option<SpanContext>> {
+    let api = api::api(py)?;
+    if !span.is_instance(api.span_class.bind(py))? {
+        return Ok(None);
+    }
+    let context = span.call_method0("get_span_context")?;
+    if !context.is_instance(api.span_context.bind(py))? {
+        return Ok(None);
+    }
+    read::context_of(api, &context)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use crate::id::{SpanId, TraceId};
@@ -27,6 +28,22 @@ pub(crate) struct PyProvider {
     /// The same for events and links.
     pub(super) max_nested_length: Option<usize>,
     parts: Guarded<Parts>,
+}
+
+/// The provider over the pipeline of `configure`, once there is one.
+static SHARED: PyOnceLock<Py<PyProvider>> = PyOnceLock::new();
+
+/// The provider over the pipeline of `configure`, if there is one.
+#[inline]
+pub(super) fn shared() -> Option<&'static PyProvider> {
+    SHARED.get(dropping()).map(Py::get)
+}
+
+/// Makes a provider the one over the pipeline of `configure`. The first stays.
+#[pyfunction]
+#[pyo3(name = "_share")]
+pub(crate) fn share(py: Python<'_>, provider: Py<PyProvider>) {
+    let _ = SHARED.set(py, provider);
 }
 
 /// Python's parts, None where the core has its own.

@@ -70,9 +70,9 @@ pub(super) fn target_of<'a>(
 }
 
 /// A read-only view of attributes.
-pub(super) fn read_only<'py>(dict: Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
-    let mapping: Bound<'py, PyMapping> = dict.into_mapping();
-    Ok(PyMappingProxy::new(mapping.py(), &mapping).into_any())
+pub(super) fn read_only(dict: Bound<'_, PyDict>) -> Bound<'_, PyAny> {
+    let mapping: Bound<'_, PyMapping> = dict.into_mapping();
+    PyMappingProxy::new(mapping.py(), &mapping).into_any()
 }
 
 /// The events of a span, as `Event` objects.

@@ -10,14 +10,14 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use super::api::{Api, api};
 use super::attribute;
 use super::end;
-use super::provider::PyProvider;
+use super::provider::{PyProvider, shared};
 use super::read::{events, links, read_only, to_context};
-use super::start::{Link, time};
+use super::start::{Link, Truth, time};
 use super::tracer::PyOtelTracer;
 use crate::context::StatusCode;
 use crate::otlp::message;
 use crate::py::exception;
-use crate::py::ffi::{Bin, Recycled, dropping, is_last, track, turn};
+use crate::py::ffi::{Bin, Recycled, dropping, is_last, set_own_attribute, track, turn};
 use crate::py::span::PySpan;
 use crate::py::value::{pairs, text, to_dict};
 use crate::span::Span;
@@ -26,9 +26,9 @@ use crate::turn::Guarded;
 /// One unit of work, as OpenTelemetry's API and SDK know it.
 ///
 /// Started by a `Tracer`. Ids, name, kind, parent, times and status can be read for ever; attributes,
-/// events and links until the local trace is handed over to the exporters, then they are empty. Where a
-/// Python span processor is told of the span, all of it can be read for ever.
-#[pyclass(frozen, weakref, name = "Span", module = "nanospan.otel")]
+/// events and links while the span is among the last thousand or so that ended, then they are empty.
+/// Where a Python span processor is told of the span, all of it can be read for ever.
+#[pyclass(frozen, weakref, dict, name = "Span", module = "nanospan.otel")]
 pub(crate) struct PyOtelSpan(Option<Body>);
 
 struct Body {
@@ -69,8 +69,6 @@ struct Held {
     status: Option<Py<PyAny>>,
     /// What processors were told of the end.
     readable: Option<Py<PyAny>>,
-    /// Attributes of the object that others put there.
-    others: Option<Py<PyDict>>,
 }
 
 impl PyOtelSpan {
@@ -98,13 +96,22 @@ impl PyOtelSpan {
     }
 
     /// The OpenTelemetry handle of a span of the native face.
-    pub(crate) fn of_native(span: Py<PySpan>) -> Self {
+    fn of_native(span: Py<PySpan>) -> Self {
         Self(Some(Body {
             of: Of::Native(span),
             record_exception: true,
             set_status_on_exception: true,
             held: Guarded::default(),
         }))
+    }
+
+    /// The OpenTelemetry handle of a span, whichever face made it.
+    pub(crate) fn handle_of<'py>(span: &Bound<'py, PySpan>) -> PyResult<Bound<'py, Self>> {
+        let py = span.py();
+        match span.get().otel(py) {
+            Some(handle) => Ok(handle.clone()),
+            None => Self::bin().make(py, Self::of_native(span.clone().unbind())),
+        }
     }
 
     /// An object of the class that is no span, and that nobody sees.
@@ -143,8 +150,12 @@ impl PyOtelSpan {
         }
     }
 
+    /// The provider of the tracer that made it; of a native span, the one over its pipeline.
     fn provider(&self) -> Option<&PyProvider> {
-        self.tracer().map(|tracer| tracer.provider.get())
+        match self.tracer() {
+            Some(tracer) => Some(tracer.provider.get()),
+            None => shared(),
+        }
     }
 
     #[inline]
@@ -191,11 +202,11 @@ impl PyOtelSpan {
     }
 
     /// Ends it, with everything that belongs to the end.
-    pub(super) fn finish(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<bool> {
+    pub(crate) fn finish(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<bool> {
         let py = slf.py();
         match &slf.get().body().of {
             Of::Own(_, tracer) => end::end(slf, tracer.get().provider.get(), end_time_ns),
-            Of::Native(native) => native.get().end(py, end_time_ns),
+            Of::Native(native) => PySpan::end(native.bind(py), end_time_ns),
         }
     }
 
@@ -219,7 +230,7 @@ impl PyOtelSpan {
         let Ancestor::Span(parent) = &held.ancestor else {
             return;
         };
-        let context = parent.get().held_context(py);
+        let context = parent.get().known_context(py);
         let parent = std::mem::replace(
             &mut held.ancestor,
             context.map_or(Ancestor::None, Ancestor::Context),
@@ -230,7 +241,15 @@ impl PyOtelSpan {
         }
     }
 
-    fn held_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    /// The parent, if it is a span of ours and this one is open.
+    pub(crate) fn open_parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Self>> {
+        match &self.held(py).ancestor {
+            Ancestor::Span(parent) => Some(parent.bind(py).clone()),
+            Ancestor::None | Ancestor::Context(_) => None,
+        }
+    }
+
+    fn known_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         let held = self.held(py);
         held.context.as_ref().map(|context| context.clone_ref(py))
     }
@@ -373,14 +392,14 @@ impl PyOtelSpan {
         self.python_context(py)
     }
 
-    #[getter]
-    fn _context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    #[getter(_context)]
+    fn held_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.python_context(py)
     }
 
     /// The context of the parent; None for the root of a trace.
     #[getter]
-    fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    pub(super) fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let known = match &self.held(py).ancestor {
             Ancestor::Context(context) => return Ok(Some(context.bind(py).clone())),
             Ancestor::Span(parent) => Some(parent.bind(py).clone()),
@@ -403,27 +422,24 @@ impl PyOtelSpan {
         Ok(Some(made))
     }
 
-    #[getter]
-    fn _parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    #[getter(_parent)]
+    fn held_parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.parent(py)
     }
 
     /// The name of the span.
     #[getter]
-    pub(crate) fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+    pub(crate) fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         if let Some(native) = self.native(py) {
-            return native.get().name(py).into_any();
+            return native.get().name(py);
         }
         let held = self.held(py);
-        let name = held.name.as_ref();
-        name.map_or_else(
-            || PyString::new(py, "").into_any(),
-            |name| name.bind(py).clone().into_any(),
-        )
+        let name = held.name.as_ref().map(|name| name.bind(py).clone());
+        name.unwrap_or_else(|| PyString::new(py, ""))
     }
 
-    #[getter]
-    fn _name<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+    #[getter(_name)]
+    fn held_name<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         self.name(py)
     }
 
@@ -433,8 +449,8 @@ impl PyOtelSpan {
         Ok(api(py)?.kind(py, self.core().kind()))
     }
 
-    #[getter]
-    fn _kind<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    #[getter(_kind)]
+    fn held_kind<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.kind(py)
     }
 
@@ -444,8 +460,8 @@ impl PyOtelSpan {
         self.core().start_time_ns(turn(py))
     }
 
-    #[getter]
-    fn _start_time(&self, py: Python<'_>) -> u64 {
+    #[getter(_start_time)]
+    fn held_start_time(&self, py: Python<'_>) -> u64 {
         self.start_time(py)
     }
 
@@ -455,8 +471,8 @@ impl PyOtelSpan {
         self.core().end_time_ns(turn(py))
     }
 
-    #[getter]
-    fn _end_time(&self, py: Python<'_>) -> Option<u64> {
+    #[getter(_end_time)]
+    fn held_end_time(&self, py: Python<'_>) -> Option<u64> {
         self.end_time(py)
     }
 
@@ -476,8 +492,8 @@ impl PyOtelSpan {
             .clone())
     }
 
-    #[getter]
-    fn _status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    #[getter(_status)]
+    fn held_status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.status(py)
     }
 
@@ -487,12 +503,12 @@ impl PyOtelSpan {
         if let Some(told) = self.told(py) {
             return told.getattr("attributes");
         }
-        read_only(to_dict(py, &self.message(py).attributes)?)
+        Ok(read_only(to_dict(py, &self.message(py).attributes)?))
     }
 
     /// The attributes, to be changed in place.
-    #[getter]
-    fn _attributes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+    #[getter(_attributes)]
+    fn held_attributes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if let Some(told) = slf.get().told(py) {
             return told.getattr("_attributes");
@@ -504,11 +520,11 @@ impl PyOtelSpan {
     /// The events, in the order in which they were added.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        tuple(&self._events(py)?)
+        tuple(&self.held_events(py)?)
     }
 
-    #[getter]
-    fn _events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    #[getter(_events)]
+    fn held_events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.told(py) {
             Some(told) => told.getattr("_events"),
             None => Ok(events(py, &self.message(py))?.into_any()),
@@ -518,11 +534,11 @@ impl PyOtelSpan {
     /// The links, in the order in which they were added.
     #[getter]
     fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        tuple(&self._links(py)?)
+        tuple(&self.held_links(py)?)
     }
 
-    #[getter]
-    fn _links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    #[getter(_links)]
+    fn held_links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.told(py) {
             Some(told) => told.getattr("_links"),
             None => Ok(links(py, api(py)?, &self.message(py))?.into_any()),
@@ -531,7 +547,7 @@ impl PyOtelSpan {
 
     /// How many attributes were left out.
     #[getter]
-    fn dropped_attributes<'py>(&self, py: Python<'py>) -> PyResult<u32> {
+    fn dropped_attributes(&self, py: Python<'_>) -> PyResult<u32> {
         match self.told(py) {
             Some(told) => told.getattr("dropped_attributes")?.extract(),
             None => Ok(self.message(py).dropped_attributes_count),
@@ -540,7 +556,7 @@ impl PyOtelSpan {
 
     /// How many events were left out.
     #[getter]
-    fn dropped_events<'py>(&self, py: Python<'py>) -> PyResult<u32> {
+    fn dropped_events(&self, py: Python<'_>) -> PyResult<u32> {
         match self.told(py) {
             Some(told) => told.getattr("dropped_events")?.extract(),
             None => Ok(self.message(py).dropped_events_count),
@@ -549,7 +565,7 @@ impl PyOtelSpan {
 
     /// How many links were left out.
     #[getter]
-    fn dropped_links<'py>(&self, py: Python<'py>) -> PyResult<u32> {
+    fn dropped_links(&self, py: Python<'_>) -> PyResult<u32> {
         match self.told(py) {
             Some(told) => told.getattr("dropped_links")?.extract(),
             None => Ok(self.message(py).dropped_links_count),
@@ -559,35 +575,31 @@ impl PyOtelSpan {
     /// The resource of the provider.
     #[getter]
     fn resource<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let owner = match self.provider().and_then(|provider| provider.owner(py)) {
-            Some(owner) => owner,
-            None => return Ok(py.None().into_bound(py)),
-        };
-        owner.getattr("resource")
+        match self.provider().and_then(|provider| provider.owner(py)) {
+            Some(owner) => owner.getattr("resource"),
+            None => Ok(py.None().into_bound(py)),
+        }
     }
 
-    #[getter]
-    fn _resource<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    #[getter(_resource)]
+    fn held_resource<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.resource(py)
     }
 
     /// Who made the span: an `InstrumentationScope`.
     #[getter]
     fn instrumentation_scope<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.tracer() {
-            Some(tracer) => Ok(tracer.instrumentation_scope.bind(py).clone()),
-            None => {
-                let tracer = self.core().tracer();
-                py.import("nanospan.otel._sdk")?.call_method1(
-                    "instrumentation_scope",
-                    (tracer.name(), tracer.version().unwrap_or_default()),
-                )
-            }
+        if let Some(tracer) = self.tracer() {
+            return Ok(tracer.instrumentation_scope.bind(py).clone());
         }
+        let tracer = self.core().tracer();
+        let name_and_version = (tracer.name(), tracer.version().unwrap_or_default());
+        py.import("nanospan.otel._sdk")?
+            .call_method1("instrumentation_scope", name_and_version)
     }
 
-    #[getter]
-    fn _instrumentation_scope<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    #[getter(_instrumentation_scope)]
+    fn held_instrumentation_scope<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.instrumentation_scope(py)
     }
 
@@ -733,21 +745,21 @@ impl PyOtelSpan {
 
     /// Adds an event named `exception` that tells an exception's type, message and stack trace
     /// (OpenTelemetry semantic conventions, "Exceptions on spans").
-    #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=false))]
+    #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=Truth(false)))]
     fn record_exception(
         &self,
         py: Python<'_>,
         exception: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
         timestamp: Option<&Bound<'_, PyAny>>,
-        escaped: bool,
+        escaped: Truth,
     ) -> PyResult<()> {
         if !self.core().is_recorded() {
             return Ok(());
         }
         let timestamp = time("timestamp", timestamp)?;
         let error = exception.cast::<PyBaseException>()?;
-        let event = exception::attributes(error, Some(escaped))?;
+        let event = exception::attributes(error, Some(escaped.0))?;
         if let Some(more) = attributes.filter(|more| !more.is_none()) {
             if more.is_truthy()? {
                 event.update(more.cast()?)?;
@@ -787,7 +799,8 @@ impl PyOtelSpan {
     }
 
     /// The span as processors see ended ones.
-    fn _readable_span<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(name = "_readable_span")]
+    fn readable_span<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.told(py) {
             Some(told) => Ok(told),
             None => self.read_all(py),
@@ -797,19 +810,7 @@ impl PyOtelSpan {
     /// The span as JSON, as the SDK's console exporter writes it.
     #[pyo3(signature = (indent=4))]
     fn to_json<'py>(&self, py: Python<'py>, indent: Option<usize>) -> PyResult<Bound<'py, PyAny>> {
-        self._readable_span(py)?.call_method1("to_json", (indent,))
-    }
-
-    fn __getattr__<'py>(
-        &self,
-        py: Python<'py>,
-        name: &Bound<'py, PyString>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let others = self.held(py).others.as_ref().map(|o| o.bind(py).clone());
-        let found = others.and_then(|others| others.get_item(name).ok().flatten());
-        found.ok_or_else(|| {
-            PyAttributeError::new_err(format!("'Span' object has no attribute '{name}'"))
-        })
+        self.readable_span(py)?.call_method1("to_json", (indent,))
     }
 
     fn __setattr__(
@@ -834,25 +835,15 @@ impl PyOtelSpan {
                 format!("attribute '{known}' of a span that has not ended is read-only"),
             )),
             _ => {
-                let others = {
-                    let mut held = this.held(py);
-                    let others = held.others.get_or_insert_with(|| PyDict::new(py).unbind());
-                    others.bind(py).clone()
-                };
+                // The object can be part of a cycle from now on.
                 track(slf);
-                others.set_item(name, value)
+                set_own_attribute(slf, name, Some(value))
             }
         }
     }
 
-    fn __delattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<()> {
-        let others = self.held(py).others.as_ref().map(|o| o.bind(py).clone());
-        match others {
-            Some(others) if others.contains(name)? => others.del_item(name),
-            _ => Err(PyAttributeError::new_err(format!(
-                "'Span' object has no attribute '{name}'"
-            ))),
-        }
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        set_own_attribute(slf, name, None)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -889,15 +880,7 @@ impl PyOtelSpan {
             Ancestor::Context(context) => visit.call(context)?,
         }
         visit.call(&held.status)?;
-        visit.call(&held.readable)?;
-        visit.call(&held.others)
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        if self.0.is_some() {
-            let others = self.held(py).others.take();
-            drop(others);
-        }
+        visit.call(&held.readable)
     }
 }
 
@@ -979,7 +962,6 @@ impl Drop for PyOtelSpan {
         drop(held.context.map(|context| context.into_bound(py)));
         drop(held.status.map(|status| status.into_bound(py)));
         drop(held.readable.map(|readable| readable.into_bound(py)));
-        drop(held.others.map(|others| others.into_bound(py)));
         let parent = match held.ancestor {
             Ancestor::None => return,
             Ancestor::Context(context) => return drop(context.into_bound(py)),

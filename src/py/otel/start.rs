@@ -24,6 +24,17 @@ use crate::span::Span;
 use crate::tracer::{Chosen, Parent, SpanOptions};
 use crate::turn::Turn;
 
+/// An argument that is true or false in the way of Python: the API does not check.
+pub(super) struct Truth(pub(super) bool);
+
+impl<'py> FromPyObject<'_, 'py> for Truth {
+    type Error = PyErr;
+
+    fn extract(came: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        came.is_truthy().map(Self)
+    }
+}
+
 /// Arguments of a start. They hold no converted value: a block may start later, and a decorated
 /// function many times.
 pub(super) struct Arguments {
@@ -346,12 +357,11 @@ impl Arguments {
         };
         let parent_trace_id = parent.trace_id();
         if parent_trace_id.is_none() {
-            chosen.trace_id = match ids {
-                Some(ids) => trace_id(&ids.call_method0("generate_trace_id")?),
-                None => {
-                    let (_, now_ns) = pipeline.clock().anchor(turn(py));
-                    Some(pipeline.ids().trace_id(turn(py), now_ns))
-                }
+            chosen.trace_id = if let Some(ids) = ids {
+                trace_id(&ids.call_method0("generate_trace_id")?)
+            } else {
+                let (_, now_ns) = pipeline.clock().anchor(turn(py));
+                Some(pipeline.ids().trace_id(turn(py), now_ns))
             };
         }
         let mut given = None;
@@ -487,7 +497,7 @@ impl Link {
             return Ok(None);
         }
         let says = context.getattr("is_valid")?.is_truthy()?
-            || attributes.map_or(Ok(false), |attributes| attributes.is_truthy())?
+            || attributes.map_or(Ok(false), PyAnyMethods::is_truthy)?
             || context.getattr("trace_state")?.is_truthy()?;
         if !says {
             return Ok(None);

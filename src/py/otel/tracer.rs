@@ -7,11 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::exceptions::PyAttributeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyType};
 
 use super::block::OtelBlock;
 use super::provider::PyProvider;
-use super::start::Arguments;
+use super::start::{Arguments, Truth};
 use crate::chunk::InstrumentationScope;
 use crate::py::value::{Reader, pairs};
 use crate::tracer::Tracer;
@@ -85,7 +86,7 @@ impl PyOtelTracer {
     /// `start_time` is nanoseconds since 1970, None is now (OpenTelemetry trace API, "Span
     /// Creation"). `record_exception` and `set_status_on_exception` say what `with span:` does with
     /// an exception that leaves it.
-    #[pyo3(signature = (name, context=None, kind=None, attributes=None, links=None, start_time=None, record_exception=true, set_status_on_exception=true))]
+    #[pyo3(signature = (name, context=None, kind=None, attributes=None, links=None, start_time=None, record_exception=Truth(true), set_status_on_exception=Truth(true)))]
     #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
     fn start_span<'py>(
         slf: &Bound<'py, Self>,
@@ -95,8 +96,8 @@ impl PyOtelTracer {
         attributes: Option<&Bound<'_, PyAny>>,
         links: Option<&Bound<'_, PyAny>>,
         start_time: Option<&Bound<'_, PyAny>>,
-        record_exception: bool,
-        set_status_on_exception: bool,
+        record_exception: Truth,
+        set_status_on_exception: Truth,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = Arguments::read(
             name,
@@ -105,8 +106,8 @@ impl PyOtelTracer {
             attributes,
             links,
             start_time,
-            record_exception,
-            set_status_on_exception,
+            record_exception.0,
+            set_status_on_exception.0,
         )?;
         arguments.start(slf)
     }
@@ -117,7 +118,7 @@ impl PyOtelTracer {
     /// current before is so again, an exception is recorded and sets the status, and the span ends,
     /// each unless the argument named for it says otherwise. The other arguments are those of
     /// `start_span`.
-    #[pyo3(signature = (name, context=None, kind=None, attributes=None, links=None, start_time=None, record_exception=true, set_status_on_exception=true, end_on_exit=true))]
+    #[pyo3(signature = (name, context=None, kind=None, attributes=None, links=None, start_time=None, record_exception=Truth(true), set_status_on_exception=Truth(true), end_on_exit=Truth(true)))]
     #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
     fn start_as_current_span<'py>(
         slf: &Bound<'py, Self>,
@@ -127,9 +128,9 @@ impl PyOtelTracer {
         attributes: Option<&Bound<'_, PyAny>>,
         links: Option<&Bound<'_, PyAny>>,
         start_time: Option<&Bound<'_, PyAny>>,
-        record_exception: bool,
-        set_status_on_exception: bool,
-        end_on_exit: bool,
+        record_exception: Truth,
+        set_status_on_exception: Truth,
+        end_on_exit: Truth,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = Arguments::read(
             name,
@@ -138,10 +139,18 @@ impl PyOtelTracer {
             attributes,
             links,
             start_time,
-            record_exception,
-            set_status_on_exception,
+            record_exception.0,
+            set_status_on_exception.0,
         )?;
-        OtelBlock::new(slf.clone().unbind(), arguments, end_on_exit).into_object(slf.py())
+        OtelBlock::new(slf.clone().unbind(), arguments, end_on_exit.0).into_object(slf.py())
+    }
+
+    /// The class that wrappers of a tracer can call with themselves.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        let class = CLASS.import(slf.py(), "nanospan.otel._tracer", "Tracer")?;
+        Ok(class.clone().into_any())
     }
 
     /// The resource of the provider.
