@@ -177,11 +177,11 @@ class Side:
         return (self.see.which("span", span), self.see.context(span.get_span_context()))
 
     def which_context(self, context: Context | None) -> Observed:
-        """A context as it was given, and the span in it."""
+        """Which of the contexts that were given, and the span in it."""
         if context is None:
             return None
-        span = trace.get_current_span(context)
-        return (self.see.which("given context", context), self.see.which("span", span))
+        same = [index for index, given in enumerate(self.contexts) if given is context]
+        return (same[-1:], self.see.which("span", trace.get_current_span(context)))
 
     def throw(self, error: BaseException) -> BaseException:
         """An exception with a traceback, which the side's calls may let out."""
