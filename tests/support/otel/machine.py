@@ -170,12 +170,13 @@ def _context(side: Side, given: tuple[str, Any]) -> Context:
         case "context":
             context = trace.set_span_in_context(NonRecordingSpan(what))
         case "kept" if side.contexts:
-            return _newest(side.contexts, what)
+            context = _newest(side.contexts, what)
         case "current":
             context = context_api.get_current()
         case _:
             context = Context()
     side.contexts.append(context)
+    side.given = context
     return context
 
 
