@@ -10,33 +10,20 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk
-from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import (
     INVALID_SPAN_CONTEXT,
-    Link,
     NonRecordingSpan,
     SpanContext,
     Status,
     StatusCode,
     TraceFlags,
-    TraceState,
 )
 
-from support.otel.same import SHOP, exporter_of, run, same
+from support.otel.same import REMOTE, SHOP, exporter_of, same, tracer_of, under
 
 otel = pytest.importorskip("nanospan.otel")
-
-REMOTE = SpanContext(7, 9, True, TraceFlags(1), TraceState([("vendor", "1")]))
-
-
-def tracer_of(provider):
-    return provider.get_tracer("library", "1.2")
-
-
-def under(span_context):
-    return trace.set_span_in_context(NonRecordingSpan(span_context), Context())
-
 
 # What things are.
 
@@ -294,118 +281,6 @@ def test_an_exception_event_holds_the_type_with_its_module_and_the_stack():
     ]
 
 
-# Limits and keys.
-
-
-def test_at_the_limit_the_oldest_attribute_is_dropped():
-    def program(provider):
-        span = tracer_of(provider).start_span("x", attributes={"a": 1, "b": 2})
-        span.set_attribute("c", 3)
-        return list(span.attributes.items()), span.dropped_attributes
-
-    limits = SpanLimits(max_span_attributes=2)
-    assert same(program, span_limits=limits) == ([("b", 2), ("c", 3)], 1)
-
-
-def test_an_attribute_that_is_set_again_moves_last():
-    def program(provider):
-        span = tracer_of(provider).start_span("x", attributes={"a": 1, "b": 2})
-        span.set_attribute("a", 3)
-        return list(span.attributes.items()), span.dropped_attributes
-
-    limits = SpanLimits(max_span_attributes=2)
-    assert same(program, span_limits=limits) == ([("b", 2), ("a", 3)], 0)
-
-
-def test_text_is_truncated_by_characters_and_bytes_are_not():
-    def program(provider):
-        span = tracer_of(provider).start_span("x")
-        span.set_attributes({"text": "äöüß", "list": ["abc"], "bytes": b"abcd", "longer key": 1})
-        return dict(span.attributes)
-
-    limits = SpanLimits(max_attribute_length=2)
-    expected = {"text": "äö", "list": ("ab",), "bytes": b"abcd", "longer key": 1}
-    assert same(program, span_limits=limits) == expected
-
-
-@pytest.mark.parametrize("key", ["", None, 1, b"k", ()], ids=repr)
-def test_set_attribute_drops_and_counts_a_key_that_is_no_text(key, caplog):
-    def program(provider):
-        caplog.clear()
-        span = tracer_of(provider).start_span("x")
-        span.set_attribute(key, 1)
-        levels = [record.levelname for record in caplog.records]
-        return dict(span.attributes), span.dropped_attributes, levels
-
-    assert same(program) == ({}, 1, ["WARNING"])
-
-
-def test_set_attributes_makes_text_of_keys_and_drops_and_counts_the_empty_ones():
-    def program(provider):
-        span = tracer_of(provider).start_span("x")
-        span.set_attributes({1: "int", b"k": "bytes", "": "empty", None: "none", 0: "zero"})
-        return dict(span.attributes), span.dropped_attributes
-
-    assert same(program) == ({"1": "int", "b'k'": "bytes"}, 3)
-
-
-def test_none_is_a_value():
-    def program(provider):
-        span = tracer_of(provider).start_span("x", attributes={"a": None, "b": [None, 1]})
-        return dict(span.attributes)
-
-    assert same(program) == {"a": None, "b": (None, 1)}
-
-
-def test_events_and_links_have_limits_and_drop_the_oldest():
-    def program(provider):
-        span = tracer_of(provider).start_span("x", links=[Link(REMOTE, {"a": 1}), Link(REMOTE)])
-        span.add_link(REMOTE, {"b": 1})
-        for name in "abc":
-            span.add_event(name, {"x": 1, "y": 2}, timestamp=1)
-        events = [(event.name, dict(event.attributes)) for event in span.events]
-        links = [dict(link.attributes) for link in span.links]
-        dropped = [event.dropped_attributes for event in span.events]
-        return events, links, dropped, span.dropped_events, span.dropped_links
-
-    limits = SpanLimits(max_events=2, max_links=1, max_event_attributes=1)
-    expected = ([("b", {"y": 2}), ("c", {"y": 2})], [{"b": 1}], [1, 1], 1, 2)
-    assert same(program, span_limits=limits) == expected
-
-
-# Links.
-
-
-def test_a_link_to_nowhere_is_kept_if_it_has_attributes_or_a_trace_state():
-    with_state = SpanContext(0, 0, False, trace_state=TraceState([("a", "1")]))
-
-    def program(provider):
-        links = [
-            None,
-            Link(INVALID_SPAN_CONTEXT),
-            Link(INVALID_SPAN_CONTEXT, {"a": 1}),
-            Link(with_state),
-        ]
-        span = tracer_of(provider).start_span("x", links=links)
-        span.add_link(INVALID_SPAN_CONTEXT)
-        span.add_link(with_state, {"b": 2})
-        kept = [
-            (link.context.trace_state.to_header(), dict(link.attributes)) for link in span.links
-        ]
-        return kept, span.dropped_links
-
-    assert same(program) == ([("", {"a": 1}), ("a=1", {}), ("a=1", {"b": 2})], 0)
-
-
-def test_a_link_is_the_apis_link():
-    def program(provider):
-        span = tracer_of(provider).start_span("x", links=[Link(REMOTE, {"a": 1})])
-        (link,) = span.links
-        return type(link) is Link, link.context == REMOTE, link.dropped_attributes
-
-    assert same(program) == (True, True, 0)
-
-
 # Ids, flags and the decision.
 
 
@@ -457,121 +332,6 @@ def test_a_span_that_is_not_sampled_has_its_parents_trace_and_an_id_of_its_own()
         return isinstance(span, NonRecordingSpan), kept, context.span_id
 
     assert same(program, sampler=ALWAYS_OFF) == (True, (7, 0, "vendor=1"), 1)
-
-
-# The resource.
-
-
-def test_the_default_resource_names_nanospan():
-    """OpenTelemetry asks an SDK of another maker to give its own name."""
-
-    def program(provider):
-        attributes = provider.resource.attributes
-        return {key: attributes[key] for key in ("telemetry.sdk.name", "telemetry.sdk.language")}
-
-    answer = run(otel.TracerProvider, program, resource=None)
-    assert answer == {"telemetry.sdk.name": "nanospan", "telemetry.sdk.language": "python"}
-
-
-# The environment.
-
-
-def decisions(provider):
-    """Which of a few traces are recorded, and how roots of one side do."""
-    tracer = tracer_of(provider)
-    roots = [tracer.start_span("x", context=Context()).is_recording() for _ in range(20)]
-    sampled = tracer.start_span("x", context=under(REMOTE)).is_recording()
-    unsampled = tracer.start_span("x", context=under(SpanContext(7, 9, True))).is_recording()
-    return roots, sampled, unsampled
-
-
-@pytest.mark.parametrize("argument", [None, "0.25", "many"])
-@pytest.mark.parametrize(
-    "name",
-    [
-        "always_on",
-        "always_off",
-        "parentbased_always_on",
-        "parentbased_always_off",
-        "traceidratio",
-        "parentbased_traceidratio",
-        "ALWAYS_OFF",
-        "no_such_sampler",
-    ],
-)
-def test_the_sampler_is_the_environments(name, argument, monkeypatch):
-    monkeypatch.setenv("OTEL_TRACES_SAMPLER", name)
-    if argument:
-        monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", argument)
-    same(decisions)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "1"),
-        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "1"),
-        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "1"),
-        ("OTEL_SPAN_LINK_COUNT_LIMIT", "1"),
-        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "1"),
-        ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "1"),
-        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1"),
-        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1"),
-        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", ""),
-    ],
-)
-def test_a_limit_is_the_environments(name, value, monkeypatch):
-    monkeypatch.setenv(name, value)
-    two = {"a": "text", "b": "text"}
-    counts = {f"{number}": number for number in range(200)}
-
-    def program(provider):
-        span = tracer_of(provider).start_span("x", attributes=two)
-        span.add_event("first", two, timestamp=1)
-        span.add_event("second", two, timestamp=1)
-        span.add_link(REMOTE, two)
-        span.add_link(REMOTE, two)
-        full = tracer_of(provider).start_span("full", attributes=counts)
-        return (
-            dict(span.attributes),
-            [(event.name, dict(event.attributes)) for event in span.events],
-            [dict(link.attributes) for link in span.links],
-            (span.dropped_attributes, span.dropped_events, span.dropped_links),
-            len(full.attributes),
-        )
-
-    attributes, events, links, dropped, most = same(program)
-    unlimited = (two, [("first", two), ("second", two)], [two, two], (0, 0, 0), 128)
-    assert (attributes, events, links, dropped, most) != unlimited
-
-
-def test_a_limit_of_the_environment_that_is_no_number_raises(monkeypatch):
-    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "many")
-    for provider_class in (TracerProvider, otel.TracerProvider):
-        with pytest.raises(ValueError, match="OTEL_SPAN_EVENT_COUNT_LIMIT"):
-            provider_class(shutdown_on_exit=False)
-
-
-def test_a_disabled_sdk_hands_out_tracers_that_do_nothing(monkeypatch):
-    monkeypatch.setenv("OTEL_SDK_DISABLED", " True ")
-
-    def program(provider):
-        tracer = tracer_of(provider)
-        with tracer.start_as_current_span("x") as span:
-            return type(tracer).__name__, span.is_recording(), span.get_span_context().is_valid
-
-    assert same(program) == ("NoOpTracer", False, False)
-
-
-def test_the_resource_is_the_environments(monkeypatch):
-    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "a=1,b=two%20words")
-    monkeypatch.setenv("OTEL_SERVICE_NAME", "from the environment")
-
-    def program(provider):
-        attributes = provider.resource.attributes
-        return [attributes[key] for key in ("a", "b", "service.name")]
-
-    assert same(program, resource=None) == ["1", "two words", "from the environment"]
 
 
 # What is there while a span's processors are called.

@@ -14,7 +14,6 @@ from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, Sampler, SamplingResult
 from opentelemetry.trace import (
     Link,
-    NonRecordingSpan,
     SpanContext,
     SpanKind,
     Status,
@@ -26,7 +25,7 @@ from opentelemetry.trace import (
 from nanospan import FileExporter, MemoryExporter
 from support.compare import assert_same_spans
 from support.otel.machine import STEPS, machine_for
-from support.otel.same import run
+from support.otel.same import run, under
 from support.otel.wire import LastProcessor, comparable, request_of
 from support.plain import google_requests, json_request
 from support.strict import complaints
@@ -96,7 +95,7 @@ def sent_alike(program, **options):
 def everything(provider):
     """A span with all that a span can have, under a remote parent, and a child that failed."""
     tracer = provider.get_tracer("library", "1.2", "https://example.org/1", {"scope": [1, "a"]})
-    parent = trace.set_span_in_context(NonRecordingSpan(REMOTE), Context())
+    parent = under(REMOTE)
     span = tracer.start_span(
         "everything",
         context=parent,
@@ -162,7 +161,7 @@ def test_the_flags_say_sampled_random_and_whether_the_parent_is_remote():
     def program(provider):
         tracer = provider.get_tracer("library")
         for name, parent in (("remote", REMOTE), ("local", LOCAL)):
-            context = trace.set_span_in_context(NonRecordingSpan(parent), Context())
+            context = under(parent)
             tracer.start_span(name, context=context, links=[Link(parent)], start_time=1).end(2)
         tracer.start_span("root", context=Context(), start_time=1).end(2)
 
@@ -179,7 +178,7 @@ def test_the_flags_say_sampled_random_and_whether_the_parent_is_remote():
 
 def test_trace_states_of_spans_and_links_are_sent():
     def program(provider):
-        parent = trace.set_span_in_context(NonRecordingSpan(REMOTE), Context())
+        parent = under(REMOTE)
         tracer = provider.get_tracer("library")
         links = [Link(REMOTE), Link(LOCAL)]
         tracer.start_span("x", context=parent, links=links, start_time=1).end(2)

@@ -159,6 +159,7 @@ class Side:
         self.spans: list[Any] = []
         self.blocks: list[Any] = []
         self.contexts: list[Context] = []
+        self.given: Context | None = None
         self.tokens: list[Any] = []
         self.processors: list[Any] = []
         self.exporters: list[InMemorySpanExporter] = []
@@ -177,11 +178,10 @@ class Side:
         return (self.see.which("span", span), self.see.context(span.get_span_context()))
 
     def which_context(self, context: Context | None) -> Observed:
-        """A context as it was given, and the span in it."""
+        """Whether it is the one that was given, and the span in it."""
         if context is None:
             return None
-        span = trace.get_current_span(context)
-        return (self.see.which("given context", context), self.see.which("span", span))
+        return (context is self.given, self.see.which("span", trace.get_current_span(context)))
 
     def throw(self, error: BaseException) -> BaseException:
         """An exception with a traceback, which the side's calls may let out."""
