@@ -21,10 +21,10 @@ pub(crate) fn record(span: &Span, error: &Bound<'_, PyBaseException>) -> PyResul
     Ok(())
 }
 
-/// What such an event tells; of `escaped` only OpenTelemetry's SDK tells, as text.
+/// What such an event tells; of `escaped` only OpenTelemetry's SDK tells.
 pub(crate) fn attributes<'py>(
     error: &Bound<'py, PyBaseException>,
-    escaped: Option<bool>,
+    escaped: Option<&str>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let py = error.py();
     let facts = PyDict::new(py);
@@ -32,8 +32,7 @@ pub(crate) fn attributes<'py>(
     facts.set_item("exception.message", message(error))?;
     facts.set_item("exception.stacktrace", stack_trace(py, error))?;
     if let Some(escaped) = escaped {
-        let text = if escaped { "True" } else { "False" };
-        facts.set_item("exception.escaped", text)?;
+        facts.set_item("exception.escaped", escaped)?;
     }
     Ok(facts)
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextvars import Token
 
-from nanospan._core import _attach, _detach
 from opentelemetry import context as context_api
 from opentelemetry.context.context import Context
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
+
+from nanospan._core import _attach, _detach
 
 
 class RuntimeContext(ContextVarsRuntimeContext):

@@ -10,10 +10,11 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import trace
+
 import nanospan
 from nanospan import _core, _environment
 from nanospan.otel import _ids, _limits, _processors, _resource, _samplers, _sdk
-from opentelemetry import trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

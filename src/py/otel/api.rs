@@ -22,7 +22,9 @@ pub(super) struct Api {
     pub(super) span_class: Py<PyType>,
     pub(super) non_recording: Py<PyType>,
     pub(super) span_context: Py<PyType>,
-    pub(super) trace_flags: [Py<PyAny>; 4],
+    trace_flags_class: Py<PyType>,
+    /// Those of our own spans: sampled and random, or not.
+    own_flags: [Py<PyAny>; 4],
     pub(super) trace_state_class: Py<PyType>,
     pub(super) default_trace_state: Py<PyAny>,
     pub(super) status_class: Py<PyType>,
@@ -84,7 +86,8 @@ impl Api {
             span_class: class("Span")?,
             non_recording: class("NonRecordingSpan")?,
             span_context: class("SpanContext")?,
-            trace_flags: [flag(0)?, flag(1)?, flag(2)?, flag(3)?],
+            own_flags: [flag(0)?, flag(1)?, flag(2)?, flag(3)?],
+            trace_flags_class: class("TraceFlags")?,
             trace_state_class: class("TraceState")?,
             default_trace_state: trace.getattr("DEFAULT_TRACE_STATE")?.unbind(),
             status_class: class("Status")?,
@@ -104,6 +107,18 @@ impl Api {
     pub(super) fn kind<'py>(&self, py: Python<'py>, kind: SpanKind) -> Bound<'py, PyAny> {
         let index = KINDS.iter().position(|(_, known)| *known == kind);
         self.kinds[index.unwrap_or(0)].bind(py).clone()
+    }
+
+    /// The `TraceFlags` of a number.
+    pub(super) fn trace_flags<'py>(
+        &self,
+        py: Python<'py>,
+        flags: u32,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match self.own_flags.get(flags as usize) {
+            Some(known) => Ok(known.bind(py).clone()),
+            None => self.trace_flags_class.bind(py).call1((flags,)),
+        }
     }
 
     /// The code of an `opentelemetry.trace.StatusCode`; None for what is none.

@@ -49,7 +49,7 @@ pub(super) fn to_context<'py>(
         u128::from_be_bytes(context.trace_id.to_bytes()),
         u64::from_be_bytes(context.span_id.to_bytes()),
         context.is_remote,
-        &api.trace_flags[context.trace_flags() as usize & 3],
+        api.trace_flags(py, context.trace_flags())?,
         state,
     ))
 }
@@ -65,7 +65,7 @@ pub(super) fn target_of<'a>(
     Ok(Target {
         trace_id: trace_id.to_be_bytes(),
         span_id: span_id.to_be_bytes(),
-        trace_flags: flags & 3,
+        trace_flags: flags & 0xff,
         is_remote: context.getattr("is_remote")?.is_truthy()?,
         trace_state,
     })
@@ -115,7 +115,7 @@ pub(super) fn links<'py>(
             number(&link.trace_id),
             number(&link.span_id),
             link.flags & IS_REMOTE != 0,
-            &api.trace_flags[link.flags as usize & 3],
+            api.trace_flags(py, link.flags & 0xff)?,
             state,
         ))?;
         let attributes = to_dict(py, &link.attributes)?;

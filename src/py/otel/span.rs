@@ -5,14 +5,14 @@ use std::cell::{RefCell, RefMut};
 use pyo3::exceptions::{PyAttributeError, PyBaseException, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use super::api::{Api, api};
 use super::attribute;
 use super::end;
 use super::provider::{PyProvider, shared};
 use super::read::{events, links, read_only, to_context};
-use super::start::{Link, Truth, header_of, time};
+use super::start::{Link, header_of, time};
 use super::tracer::PyOtelTracer;
 use crate::context::StatusCode;
 use crate::otlp::message;
@@ -67,8 +67,8 @@ struct Held {
     ancestor: Ancestor,
     /// The `Status` as it was given.
     status: Option<Py<PyAny>>,
-    /// What processors were told of the end.
-    readable: Option<Py<PyAny>>,
+    /// What it held when processors were told of its end.
+    told: Option<Py<Content>>,
 }
 
 impl PyOtelSpan {
@@ -278,36 +278,35 @@ impl PyOtelSpan {
         held.context.as_ref().map(|context| context.clone_ref(py))
     }
 
-    /// What processors are told of the end: a `ReadableSpan` of its own.
+    /// What processors are told of the end: a `ReadableSpan`. The span itself stays what it was,
+    /// whatever they make of that.
     pub(super) fn make_readable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let readable = self.read_all(py)?;
-        self.held(py).readable = Some(readable.clone().unbind());
-        Ok(readable)
+        let content = self.content(py)?;
+        self.held(py).told = Some(content.clone().unbind());
+        self.read_all(py, &content)
     }
 
-    fn read_all<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let span = self.message(py);
-        let api = api(py)?;
+    fn read_all<'py>(
+        &self,
+        py: Python<'py>,
+        content: &Bound<'py, Content>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let content = content.get();
         let facts = PyDict::new(py);
         facts.set_item("name", self.name(py))?;
         facts.set_item("context", self.python_context(py)?)?;
         facts.set_item("parent", self.parent(py)?)?;
         facts.set_item("resource", self.resource(py)?)?;
-        facts.set_item("attributes", to_dict(py, &span.attributes)?)?;
-        facts.set_item("events", events(py, &span)?)?;
-        facts.set_item("links", links(py, api, &span)?)?;
+        facts.set_item("attributes", &content.attributes)?;
+        facts.set_item("events", &content.events)?;
+        facts.set_item("links", &content.links)?;
         facts.set_item("kind", self.kind(py)?)?;
         facts.set_item("status", self.status(py)?)?;
         facts.set_item("start_time", self.start_time(py))?;
         facts.set_item("end_time", self.end_time(py))?;
         facts.set_item("instrumentation_scope", self.instrumentation_scope(py)?)?;
-        let dropped = (
-            span.dropped_attributes_count,
-            span.dropped_events_count,
-            span.dropped_links_count,
-        );
         py.import("nanospan.otel._sdk")?
-            .call_method1("readable", (facts, dropped))
+            .call_method1("readable", (facts, content.dropped))
     }
 
     /// Attributes, events and links, as far as they are known.
@@ -315,10 +314,23 @@ impl PyOtelSpan {
         self.core().read(turn(py)).unwrap_or_default()
     }
 
-    /// What was told of the end, where it was told.
-    fn told<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let held = self.held(py);
-        held.readable.as_ref().map(|told| told.bind(py).clone())
+    /// The same for Python: as processors were told, where they were.
+    fn content<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Content>> {
+        if let Some(told) = &self.held(py).told {
+            return Ok(told.bind(py).clone());
+        }
+        let span = self.message(py);
+        let content = Content {
+            attributes: to_dict(py, &span.attributes)?.unbind(),
+            events: events(py, &span)?.unbind(),
+            links: links(py, api(py)?, &span)?.unbind(),
+            dropped: (
+                span.dropped_attributes_count,
+                span.dropped_events_count,
+                span.dropped_links_count,
+            ),
+        };
+        Bound::new(py, content)
     }
 
     pub(super) fn put_status(
@@ -352,6 +364,7 @@ impl PyOtelSpan {
             return Ok(());
         }
         if record {
+            let escaped = if escaped { "True" } else { "False" };
             let event = exception::attributes(error, Some(escaped))?;
             self.put_exception(&event, None)?;
         }
@@ -378,6 +391,15 @@ impl PyOtelSpan {
             record.add_event(name, time_ns, attributes, read.dropped, rules);
         });
     }
+}
+
+/// What a span holds, for Python.
+#[pyclass(frozen, name = "_Content", module = "nanospan")]
+pub(super) struct Content {
+    attributes: Py<PyDict>,
+    events: Py<PyList>,
+    links: Py<PyList>,
+    dropped: (u32, u32, u32),
 }
 
 static BIN: Bin<PyOtelSpan> = Bin::new();
@@ -524,76 +546,67 @@ impl PyOtelSpan {
     /// The attributes, read only.
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(told) = self.told(py) {
-            return told.getattr("attributes");
-        }
-        Ok(read_only(to_dict(py, &self.message(py).attributes)?))
+        Ok(read_only(
+            self.content(py)?.get().attributes.bind(py).clone(),
+        ))
     }
 
     /// The attributes, to be changed in place.
     #[getter(_attributes)]
-    fn held_attributes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+    fn live_attributes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        if let Some(told) = slf.get().told(py) {
-            return told.getattr("_attributes");
+        let told = slf
+            .get()
+            .held(py)
+            .told
+            .as_ref()
+            .map(|told| told.clone_ref(py));
+        match told {
+            Some(told) => Ok(told.get().attributes.bind(py).clone().into_any()),
+            None => py
+                .import("nanospan.otel._attributes")?
+                .call_method1("LiveAttributes", (slf,)),
         }
-        py.import("nanospan.otel._attributes")?
-            .call_method1("LiveAttributes", (slf,))
     }
 
     /// The events, in the order in which they were added.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        tuple(&self.held_events(py)?)
+        Ok(self.held_events(py)?.to_tuple())
     }
 
     #[getter(_events)]
-    fn held_events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.told(py) {
-            Some(told) => told.getattr("_events"),
-            None => Ok(events(py, &self.message(py))?.into_any()),
-        }
+    fn held_events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        Ok(self.content(py)?.get().events.bind(py).clone())
     }
 
     /// The links, in the order in which they were added.
     #[getter]
     fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        tuple(&self.held_links(py)?)
+        Ok(self.held_links(py)?.to_tuple())
     }
 
     #[getter(_links)]
-    fn held_links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.told(py) {
-            Some(told) => told.getattr("_links"),
-            None => Ok(links(py, api(py)?, &self.message(py))?.into_any()),
-        }
+    fn held_links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        Ok(self.content(py)?.get().links.bind(py).clone())
     }
 
     /// How many attributes were left out.
     #[getter]
     fn dropped_attributes(&self, py: Python<'_>) -> PyResult<u32> {
-        match self.told(py) {
-            Some(told) => told.getattr("dropped_attributes")?.extract(),
-            None => Ok(self.message(py).dropped_attributes_count),
-        }
+        Ok(self.content(py)?.get().dropped.0)
     }
 
     /// How many events were left out.
     #[getter]
     fn dropped_events(&self, py: Python<'_>) -> PyResult<u32> {
-        match self.told(py) {
-            Some(told) => told.getattr("dropped_events")?.extract(),
-            None => Ok(self.message(py).dropped_events_count),
-        }
+        Ok(self.content(py)?.get().dropped.1)
     }
 
     /// How many links were left out.
     #[getter]
     fn dropped_links(&self, py: Python<'_>) -> PyResult<u32> {
-        match self.told(py) {
-            Some(told) => told.getattr("dropped_links")?.extract(),
-            None => Ok(self.message(py).dropped_links_count),
-        }
+        Ok(self.content(py)?.get().dropped.2)
     }
 
     /// The resource of the provider.
@@ -662,6 +675,11 @@ impl PyOtelSpan {
     fn set_attributes(&self, py: Python<'_>, attributes: &Bound<'_, PyAny>) -> PyResult<()> {
         if !self.takes(py, "Setting attribute")? {
             return Ok(());
+        }
+        if attributes.is_none() {
+            return Err(PyTypeError::new_err(
+                "attributes must be a mapping, got None",
+            ));
         }
         let pipeline = self.core().trace().pipeline();
         let read = attribute::all(pipeline, Some(attributes), self.max_length())?;
@@ -770,21 +788,22 @@ impl PyOtelSpan {
 
     /// Adds an event named `exception` that tells an exception's type, message and stack trace
     /// (OpenTelemetry semantic conventions, "Exceptions on spans").
-    #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=Truth(false)))]
+    #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=None))]
     fn record_exception(
         &self,
         py: Python<'_>,
         exception: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
         timestamp: Option<&Bound<'_, PyAny>>,
-        escaped: Truth,
+        escaped: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         if !self.core().is_recorded() {
             return Ok(());
         }
         let timestamp = time("timestamp", timestamp)?;
         let error = exception.cast::<PyBaseException>()?;
-        let event = exception::attributes(error, Some(escaped.0))?;
+        let escaped = escaped.map_or_else(|| Ok(PyString::new(py, "False")), PyAnyMethods::str)?;
+        let event = exception::attributes(error, Some(&text(&escaped)))?;
         if let Some(more) = attributes.filter(|more| !more.is_none()) {
             if more.is_truthy()? {
                 event.update(more.cast()?)?;
@@ -826,10 +845,7 @@ impl PyOtelSpan {
     /// The span as processors see ended ones.
     #[pyo3(name = "_readable_span")]
     fn readable_span<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.told(py) {
-            Some(told) => Ok(told),
-            None => self.read_all(py),
-        }
+        self.read_all(py, &self.content(py)?)
     }
 
     /// The span as JSON, as the SDK's console exporter writes it.
@@ -905,7 +921,7 @@ impl PyOtelSpan {
             Ancestor::Context(context) => visit.call(context)?,
         }
         visit.call(&held.status)?;
-        visit.call(&held.readable)
+        visit.call(&held.told)
     }
 }
 
@@ -938,12 +954,6 @@ impl PyOtelSpan {
         self.put_status(py, code, description.as_deref(), Some(status));
         Ok(())
     }
-}
-
-fn tuple<'py>(items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
-    let py = items.py();
-    let items: Vec<_> = items.try_iter()?.collect::<PyResult<_>>()?;
-    PyTuple::new(py, items)
 }
 
 /// `opentelemetry.sdk.trace._Span`, if the SDK is loaded.
@@ -986,7 +996,7 @@ impl Drop for PyOtelSpan {
         drop(held.name.map(|name| name.into_bound(py)));
         drop(held.context.map(|context| context.into_bound(py)));
         drop(held.status.map(|status| status.into_bound(py)));
-        drop(held.readable.map(|readable| readable.into_bound(py)));
+        drop(held.told.map(|told| told.into_bound(py)));
         let parent = match held.ancestor {
             Ancestor::None => return,
             Ancestor::Context(context) => return drop(context.into_bound(py)),

@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use super::api::{Api, api};
 use super::attribute::{self, Read};
 use super::context::current;
-use super::provider::{span_id, trace_id};
+use super::provider::{PyProvider, span_id, trace_id};
 use super::read::{context_of, target_of};
 use super::span::{Ancestor, PyOtelSpan};
 use super::tracer::PyOtelTracer;
@@ -271,12 +271,10 @@ impl Arguments {
             }
             chosen = Some(asked.chosen);
         }
-        let read = attribute::all(&pipeline, attributes.as_ref(), provider.max_length)?;
-        let links = read_links(&pipeline, links, provider.max_nested_length)?;
         let name = text(self.name.bind(py));
         let from_context;
         let from = match &parent {
-            ParentSpan::None => Parent::Root,
+            ParentSpan::None | ParentSpan::Invalid(_) => Parent::Root,
             ParentSpan::Ours(span) => Parent::Span(span.get().core()),
             ParentSpan::Known { context, .. } => {
                 from_context = context;
@@ -292,16 +290,16 @@ impl Arguments {
             chosen: chosen.as_ref(),
         };
         let span = tracer.get().core().start(turn(py), &pipeline, &options);
-        pairs(&read.attributes).for_each(|(key, value)| span.set_attribute(turn(py), key, value));
-        if read.dropped > 0 {
-            span.miss_attributes(turn(py), read.dropped);
-        }
-        for link in &links {
-            link.add(turn(py), &span);
-        }
         let recorded = span.is_recorded();
+        if recorded {
+            let attributes = attributes.as_ref();
+            if let Err(error) = fill(py, &span, &pipeline, provider, attributes, links) {
+                span.release(turn(py));
+                return Err(error);
+            }
+        }
         let ancestor = match parent {
-            ParentSpan::None => Ancestor::None,
+            ParentSpan::None | ParentSpan::Invalid(_) => Ancestor::None,
             ParentSpan::Ours(span) => Ancestor::Span(span.unbind()),
             ParentSpan::Known { python, .. } => Ancestor::Context(python.unbind()),
         };
@@ -423,6 +421,8 @@ pub(super) fn header_of(api: &Api, state: &Bound<'_, PyAny>) -> PyResult<Arc<str
 pub(super) enum ParentSpan<'py> {
     /// Nothing: it begins a trace.
     None,
+    /// Something with a context that is not valid, as good as nothing.
+    Invalid(Bound<'py, PyAny>),
     /// A span of ours.
     Ours(Bound<'py, PyOtelSpan>),
     /// Anything else that has a context, a valid one.
@@ -456,13 +456,13 @@ impl<'py> ParentSpan<'py> {
         }
         Ok(match context_of(api, &python)? {
             Some(context) => Self::Known { context, python },
-            None => Self::None,
+            None => Self::Invalid(python),
         })
     }
 
     fn trace_id(&self) -> Option<crate::id::TraceId> {
         match self {
-            Self::None => None,
+            Self::None | Self::Invalid(_) => None,
             Self::Ours(span) => Some(span.get().core().trace().trace_id()),
             Self::Known { context, .. } => Some(context.trace_id),
         }
@@ -473,7 +473,7 @@ impl<'py> ParentSpan<'py> {
         match self {
             Self::None => Ok(None),
             Self::Ours(span) => span.get().python_context(py).map(Some),
-            Self::Known { python, .. } => Ok(Some(python.clone())),
+            Self::Invalid(python) | Self::Known { python, .. } => Ok(Some(python.clone())),
         }
     }
 }
@@ -521,6 +521,28 @@ impl Link {
             record.add_link(target, attributes, self.read.dropped, rules);
         });
     }
+}
+
+/// Reads what a span starts with, which may run any code, and then writes it.
+fn fill(
+    py: Python<'_>,
+    span: &Span,
+    pipeline: &Pipeline,
+    provider: &PyProvider,
+    attributes: Option<&Bound<'_, PyAny>>,
+    links: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let read = attribute::all(pipeline, attributes, provider.max_length)?;
+    let links = read_links(pipeline, links, provider.max_nested_length)?;
+    let turn = turn(py);
+    pairs(&read.attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
+    if read.dropped > 0 {
+        span.miss_attributes(turn, read.dropped);
+    }
+    for link in &links {
+        link.add(turn, span);
+    }
+    Ok(())
 }
 
 fn read_links(

@@ -23,8 +23,22 @@ def _decimal_beyond_64_bits(value: object) -> object:
     return value
 
 
+def _of_base_type(value: object) -> object:
+    if isinstance(value, str):
+        return str.__getitem__(value, slice(None))
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__int__(value)
+    return value
+
+
 def _levels(log: Log) -> Log:
     return sorted({(level, "") for level, _ in log})
+
+
+def _without_full_maps(log: Log) -> Log:
+    return [(level, text) for level, text in log if not text.startswith("Attributes dict is full")]
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,16 @@ INTENDED = (
         "stack traces have no frames of the library that traces",
         "the SDK's blocks and decorators are Python: their lines say nothing about the error",
         value=_without_own_frames,
+    ),
+    Difference(
+        "a value of a subclass of str, int or float is read back as one of its base class",
+        "what is kept is what is sent, and that knows no classes",
+        value=_of_base_type,
+    ),
+    Difference(
+        "attributes that a limit leaves out are counted, and not logged one by one",
+        "a service at its limit would write a line for each call",
+        log=_without_full_maps,
     ),
     Difference(
         "the words of log records, and how many a call writes",

@@ -50,6 +50,10 @@ def request_of(spans: Iterable[ReadableSpan]) -> ExportTraceServiceRequest:
         for scope_spans in resource_spans.scope_spans:
             for encoded in scope_spans.spans:
                 span = by_id[encoded.span_id]
+                # No reader knows what to do with a span that ends before it starts.
+                encoded.end_time_unix_nano = max(
+                    encoded.start_time_unix_nano, encoded.end_time_unix_nano
+                )
                 encoded.flags |= span.context.trace_flags & _FLAGS_OF_TRACE_CONTEXT
                 for encoded_link, link in zip(encoded.links, span.links, strict=True):
                     encoded_link.flags |= link.context.trace_flags & _FLAGS_OF_TRACE_CONTEXT
