@@ -55,8 +55,11 @@ class NanospanConfigurator:
 def make_provider(**options: Any) -> TracerProvider:
     """Make our provider: for variables and for configuration files, this is where it comes from."""
     from nanospan.otel import TracerProvider
+    from nanospan.otel._provider import share
 
-    return TracerProvider(**options)
+    provider = TracerProvider(**options)
+    share(provider)
+    return provider
 
 
 def _configure_all(

@@ -31,8 +31,8 @@ class TracerProvider(trace.TracerProvider):
     The arguments are those of `opentelemetry.sdk.trace.TracerProvider`. `exporter` is one of
     nanospan's exporters or a sequence of them, which send without touching the interpreter; without
     one, spans go to the span processors alone. `queue` is a `nanospan.QueueConfig`. What is not
-    given is read from the `OTEL_*` environment variables. The SDK's samplers are decided in the core
-    where it knows them; `nanospan`'s are taken too.
+    given is read from the `OTEL_*` environment variables. Samplers are the SDK's, nanospan's, or
+    any object with a `should_sample`; those that the core knows it decides itself.
     """
 
     def __init__(
@@ -212,6 +212,16 @@ def from_environment() -> TracerProvider:
             _shared = TracerProvider(_shares=True, shutdown_on_exit=False)
             _core._share(_shared._core)
         return _shared
+
+
+def share(provider: TracerProvider) -> None:
+    """Have both faces record into the pipeline of a provider, unless they share one already."""
+    global _shared
+    with _shared_lock:
+        if _shared is None and not _core._is_configured():
+            _shared = provider
+            provider._core._make_current()
+            _core._share(provider._core)
 
 
 def install(**arguments: Any) -> TracerProvider:

@@ -1,4 +1,4 @@
-"""The classes of `opentelemetry-sdk` where it is installed; elsewhere small ones of the same shape."""
+"""The classes of `opentelemetry-sdk` where it is installed, elsewhere small ones like them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,10 @@ def resource(attributes: dict[str, Any]) -> Any:
 def readable(facts: dict[str, Any], dropped: tuple[int, int, int]) -> Any:
     """Return a span as processors see ended ones."""
     span = _readable_class()(**facts)
-    span._dropped = dropped
+    span._held = [
+        (facts[name], count)
+        for name, count in zip(("attributes", "events", "links"), dropped, strict=True)
+    ]
     return span
 
 
@@ -110,22 +113,28 @@ def _readable_class() -> Any:
     class ReadableSpan(base):  # type: ignore[misc]
         """An ended span: what processors change in it is what is sent."""
 
-        _dropped = (0, 0, 0)
+        # What it was given, and how much had been left out of that.
+        _held: Any = ()
+
+        def _dropped(self, index: int, now: Any) -> int:
+            # Of what somebody put in the place of it, nothing has been left out.
+            held, dropped = self._held[index]
+            return dropped if now is held else 0
 
         @property
         def dropped_attributes(self) -> int:
             """How many attributes were left out."""
-            return self._dropped[0]
+            return self._dropped(0, self._attributes)
 
         @property
         def dropped_events(self) -> int:
             """How many events were left out."""
-            return self._dropped[1]
+            return self._dropped(1, self._events)
 
         @property
         def dropped_links(self) -> int:
             """How many links were left out."""
-            return self._dropped[2]
+            return self._dropped(2, self._links)
 
         @property
         def instrumentation_info(self) -> Any:

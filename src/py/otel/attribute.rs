@@ -5,6 +5,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use super::provider::PyProvider;
 use crate::pipeline::Pipeline;
 use crate::py::value::{Attributes, Change, Converted, Reader, simple, text};
 use crate::value::Value;
@@ -14,6 +15,48 @@ use crate::value::Value;
 pub(super) struct Read {
     pub(super) attributes: Attributes,
     pub(super) dropped: u32,
+}
+
+/// Whose attributes are read, and so which limits they have.
+#[derive(Clone, Copy)]
+pub(super) enum Whose {
+    Span,
+    Event,
+    Link,
+}
+
+/// What attributes are read for.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds<'a> {
+    pipeline: &'a Pipeline,
+    /// Nothing is looked at where none can be kept.
+    none_fits: bool,
+    max_length: Option<usize>,
+}
+
+impl<'a> Bounds<'a> {
+    pub(super) fn new(pipeline: &'a Pipeline, provider: Option<&PyProvider>, whose: Whose) -> Self {
+        let limits = pipeline.limits();
+        let (count, length) = match whose {
+            Whose::Span => (
+                limits.attribute_count,
+                provider.and_then(|provider| provider.max_length),
+            ),
+            Whose::Event => (
+                limits.attribute_per_event_count,
+                provider.and_then(|provider| provider.max_nested_length),
+            ),
+            Whose::Link => (
+                limits.attribute_per_link_count,
+                provider.and_then(|provider| provider.max_nested_length),
+            ),
+        };
+        Self {
+            pipeline,
+            none_fits: count == 0,
+            max_length: length,
+        }
+    }
 }
 
 /// A plain value within the limit on its length; None for any other.
@@ -38,29 +81,30 @@ pub(super) fn key<'a>(came: &'a Bound<'_, PyAny>) -> Option<&'a str> {
 
 /// One attribute of any kind.
 pub(super) fn one(
-    pipeline: &Pipeline,
+    bounds: Bounds<'_>,
     key: &Bound<'_, PyAny>,
     value: &Bound<'_, PyAny>,
-    max_length: Option<usize>,
 ) -> PyResult<Read> {
-    let py = key.py();
-    let cleaned = py
+    if bounds.none_fits {
+        return Ok(Read {
+            dropped: 1,
+            ..Read::default()
+        });
+    }
+    let cleaned = key
+        .py()
         .import("nanospan.otel._attributes")?
-        .call_method1("clean_one", (key, value, max_length))?;
-    converted(pipeline, &cleaned)
+        .call_method1("clean_one", (key, value, bounds.max_length))?;
+    converted(bounds.pipeline, &cleaned)
 }
 
 /// A mapping of attributes; None, and whatever else is false, has none.
-pub(super) fn all(
-    pipeline: &Pipeline,
-    came: Option<&Bound<'_, PyAny>>,
-    max_length: Option<usize>,
-) -> PyResult<Read> {
+pub(super) fn all(bounds: Bounds<'_>, came: Option<&Bound<'_, PyAny>>) -> PyResult<Read> {
     let Some(came) = came.filter(|came| !came.is_none()) else {
         return Ok(Read::default());
     };
     if let Ok(dict) = came.cast_exact::<PyDict>() {
-        if let Some(attributes) = all_plain(dict, max_length) {
+        if let Some(attributes) = all_plain(dict, bounds.max_length) {
             return Ok(Read {
                 attributes,
                 dropped: 0,
@@ -70,11 +114,17 @@ pub(super) fn all(
     if !came.is_truthy()? {
         return Ok(Read::default());
     }
+    if bounds.none_fits {
+        return Ok(Read {
+            dropped: u32::try_from(came.len()?).unwrap_or(u32::MAX),
+            ..Read::default()
+        });
+    }
     let cleaned = came
         .py()
         .import("nanospan.otel._attributes")?
-        .call_method1("clean", (came, max_length))?;
-    converted(pipeline, &cleaned)
+        .call_method1("clean", (came, bounds.max_length))?;
+    converted(bounds.pipeline, &cleaned)
 }
 
 fn all_plain(dict: &Bound<'_, PyDict>, max_length: Option<usize>) -> Option<Attributes> {

@@ -25,7 +25,7 @@ use crate::turn::Guarded;
 #[pyclass(frozen, weakref, name = "_Provider", module = "nanospan")]
 pub(crate) struct PyProvider {
     /// None follows the pipeline of `configure`.
-    own: Option<Guarded<Arc<Pipeline>>>,
+    own: Guarded<Option<Arc<Pipeline>>>,
     /// Characters of a text value of a span; None keeps all.
     pub(super) max_length: Option<usize>,
     /// The same for events and links.
@@ -92,10 +92,10 @@ impl PyProvider {
             let resource = resource_of_provider(resource, schema_url)?;
             let pipeline = pipeline_of_provider(exporter, resource, limits, queue, sampler)?;
             lifecycle::adopt(py, &pipeline)?;
-            Some(Guarded::new(pipeline))
+            Some(pipeline)
         };
         Ok(Self {
-            own,
+            own: Guarded::new(own),
             max_length,
             max_nested_length,
             parts: Guarded::default(),
@@ -149,21 +149,35 @@ impl PyProvider {
         attributes: &Bound<'_, PyAny>,
         schema_url: &str,
     ) -> PyResult<()> {
-        let Some(own) = &self.own else { return Ok(()) };
         let resource = resource_of_provider(Some(attributes), schema_url)?;
-        let old = Arc::clone(&own.borrow(turn(py)));
+        let own = self.own.borrow(turn(py)).clone();
+        let follows = own.is_none();
+        let Some(old) = own.or_else(|| lifecycle::current(py)) else {
+            return Ok(());
+        };
         let new = old.with_resource(resource).map_err(cannot_open)?;
-        lifecycle::adopt(py, &new)?;
-        *own.borrow(turn(py)) = new;
         {
             let mut parts = self.parts.borrow(turn(py));
             parts.earlier.push((Arc::downgrade(&old), earlier));
         }
+        if follows {
+            return lifecycle::install(py, new, REPLACED_TIMEOUT);
+        }
+        lifecycle::adopt(py, &new)?;
+        let replaced = self.own.borrow(turn(py)).replace(new);
+        drop(replaced);
         if !old.is_inherited() {
             py.detach(|| old.retire(REPLACED_TIMEOUT));
             lifecycle::deliver(py, &old);
         }
         Ok(())
+    }
+
+    /// Makes the provider's own pipeline the one that `configure` makes, and follows that from now on:
+    /// so both faces record into one.
+    fn _make_current(&self, py: Python<'_>) -> PyResult<()> {
+        let own = self.own.borrow(turn(py)).take();
+        own.map_or(Ok(()), |own| lifecycle::install(py, own, REPLACED_TIMEOUT))
     }
 
     /// A new trace id from the core, as `IdGenerator` gives it.
@@ -194,13 +208,15 @@ impl PyProvider {
         sent
     }
 
-    /// Ends the pipeline, if it is the provider's own: what has finished is sent within `timeout`
-    /// seconds.
+    /// Ends the pipeline: what has finished is sent within `timeout` seconds.
     fn _shutdown(&self, py: Python<'_>, timeout: f64) -> bool {
-        let Some(pipeline) = self.pipeline(py).filter(|_| self.own.is_some()) else {
+        let timeout = Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
+        if self.shares(py) {
+            return lifecycle::shutdown(py, timeout);
+        }
+        let Some(pipeline) = self.pipeline(py) else {
             return true;
         };
-        let timeout = Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
         let deadline = Instant::now() + timeout;
         let flush = pipeline.begin_close(deadline);
         let sent = py.detach(|| pipeline.end_shutdown(flush, deadline));
@@ -240,23 +256,24 @@ impl PyProvider {
         if lifecycle::is_delivering() {
             return None;
         }
-        let Some(own) = &self.own else {
+        let Some(pipeline) = self.own.borrow(turn(py)).clone() else {
             return lifecycle::current(py);
         };
-        let pipeline = Arc::clone(&own.borrow(turn(py)));
         if !pipeline.is_inherited() {
             return Some(pipeline);
         }
         // In a forked child, for the first time. The parent's stays where its spans are.
         let reborn = pipeline.reborn().ok()?;
         lifecycle::adopt(py, &reborn).ok()?;
-        *own.borrow(turn(py)) = Arc::clone(&reborn);
+        let inherited = self.own.borrow(turn(py)).replace(Arc::clone(&reborn));
+        drop(inherited);
         Some(reborn)
     }
 
     /// True when it follows the pipeline of `configure`.
-    pub(super) fn shares(&self) -> bool {
-        self.own.is_none()
+    #[inline]
+    pub(super) fn shares(&self, py: Python<'_>) -> bool {
+        self.own.borrow(turn(py)).is_none()
     }
 
     /// The `TracerProvider`.

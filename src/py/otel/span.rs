@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use super::api::{Api, api};
-use super::attribute;
+use super::attribute::{self, Bounds, Whose};
 use super::end;
 use super::provider::{PyProvider, shared};
 use super::read::{events, links, read_only, to_context};
@@ -167,9 +167,8 @@ impl PyOtelSpan {
         self.provider().and_then(|provider| provider.max_length)
     }
 
-    fn max_nested_length(&self) -> Option<usize> {
-        self.provider()
-            .and_then(|provider| provider.max_nested_length)
+    fn bounds(&self, whose: Whose) -> Bounds<'_> {
+        Bounds::new(self.core().trace().pipeline(), self.provider(), whose)
     }
 
     /// The `opentelemetry.trace.SpanContext`, made when it is first asked for.
@@ -377,8 +376,7 @@ impl PyOtelSpan {
     }
 
     fn put_exception(&self, event: &Bound<'_, PyDict>, time_ns: Option<u64>) -> PyResult<()> {
-        let pipeline = self.core().trace().pipeline();
-        let read = attribute::all(pipeline, Some(event), self.max_nested_length())?;
+        let read = attribute::all(self.bounds(Whose::Event), Some(event))?;
         self.put_event(event.py(), "exception", time_ns, &read);
         Ok(())
     }
@@ -665,8 +663,7 @@ impl PyOtelSpan {
         if !self.takes(py, "Setting attribute")? {
             return Ok(());
         }
-        let core = self.core();
-        let read = attribute::one(core.trace().pipeline(), key, value, self.max_length())?;
+        let read = attribute::one(self.bounds(Whose::Span), key, value)?;
         self.put_attributes(py, &read);
         Ok(())
     }
@@ -681,8 +678,7 @@ impl PyOtelSpan {
                 "attributes must be a mapping, got None",
             ));
         }
-        let pipeline = self.core().trace().pipeline();
-        let read = attribute::all(pipeline, Some(attributes), self.max_length())?;
+        let read = attribute::all(self.bounds(Whose::Span), Some(attributes))?;
         self.put_attributes(py, &read);
         Ok(())
     }
@@ -705,8 +701,7 @@ impl PyOtelSpan {
             return Ok(());
         }
         let timestamp = time("timestamp", timestamp)?;
-        let pipeline = self.core().trace().pipeline();
-        let read = attribute::all(pipeline, attributes, self.max_nested_length())?;
+        let read = attribute::all(self.bounds(Whose::Event), attributes)?;
         let name = match name.cast::<PyString>() {
             Ok(name) => name.clone(),
             Err(_) => name.str()?,
@@ -730,9 +725,7 @@ impl PyOtelSpan {
             return Ok(());
         }
         let attributes = attributes.filter(|attributes| !attributes.is_none());
-        let pipeline = core.trace().pipeline();
-        let length = self.max_nested_length();
-        let Some(link) = Link::read(pipeline, context, attributes, length)? else {
+        let Some(link) = Link::read(self.bounds(Whose::Link), context, attributes)? else {
             return Ok(());
         };
         if self.takes(py, "Adding a link")? {
@@ -864,8 +857,7 @@ impl PyOtelSpan {
         match name.to_str()? {
             "_name" => this.rename(py, value),
             "_attributes" => {
-                let pipeline = this.core().trace().pipeline();
-                let read = attribute::all(pipeline, Some(value), this.max_length())?;
+                let read = attribute::all(this.bounds(Whose::Span), Some(value))?;
                 this.core()
                     .change(turn(py), |record, _| record.clear_attributes(0));
                 this.put_attributes(py, &read);

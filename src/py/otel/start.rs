@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::api::{Api, api};
-use super::attribute::{self, Read};
+use super::attribute::{self, Bounds, Read, Whose};
 use super::context::current;
 use super::provider::{PyProvider, span_id, trace_id};
 use super::read::{context_of, target_of};
@@ -215,7 +215,7 @@ impl Arguments {
             tracer.get().core().start(turn(py), pipeline, &options)
         };
         let provider = tracer.get().provider.get();
-        let span = if provider.shares() && lifecycle::is_configured(py) {
+        let span = if provider.shares(py) && lifecycle::is_configured(py) {
             if lifecycle::is_delivering() {
                 return Ok(None);
             }
@@ -488,10 +488,9 @@ pub(super) struct Link {
 impl Link {
     /// A link, unless it says nothing: an invalid context alone.
     pub(super) fn read(
-        pipeline: &Pipeline,
+        bounds: Bounds<'_>,
         context: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
-        max_length: Option<usize>,
     ) -> PyResult<Option<Self>> {
         if !context.is_truthy()? {
             return Ok(None);
@@ -502,7 +501,7 @@ impl Link {
         if !says {
             return Ok(None);
         }
-        let read = attribute::all(pipeline, attributes, max_length)?;
+        let read = attribute::all(bounds, attributes)?;
         let trace_state = header_of(api(context.py())?, &context.getattr("trace_state")?)?;
         Ok(Some(Self {
             target: target_of(context, "")?,
@@ -532,8 +531,9 @@ fn fill(
     attributes: Option<&Bound<'_, PyAny>>,
     links: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
-    let read = attribute::all(pipeline, attributes, provider.max_length)?;
-    let links = read_links(pipeline, links, provider.max_nested_length)?;
+    let bounds = |whose| Bounds::new(pipeline, Some(provider), whose);
+    let read = attribute::all(bounds(Whose::Span), attributes)?;
+    let links = read_links(bounds(Whose::Link), links)?;
     let turn = turn(py);
     pairs(&read.attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
     if read.dropped > 0 {
@@ -545,11 +545,7 @@ fn fill(
     Ok(())
 }
 
-fn read_links(
-    pipeline: &Pipeline,
-    came: Option<&Bound<'_, PyAny>>,
-    max_length: Option<usize>,
-) -> PyResult<Vec<Link>> {
+fn read_links(bounds: Bounds<'_>, came: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Link>> {
     let mut links = Vec::new();
     let Some(came) = came.filter(|came| !came.is_none()) else {
         return Ok(links);
@@ -562,7 +558,7 @@ fn read_links(
         let attributes = link.getattr("attributes")?;
         let attributes = Some(&attributes).filter(|attributes| !attributes.is_none());
         let context = link.getattr("context")?;
-        links.extend(Link::read(pipeline, &context, attributes, max_length)?);
+        links.extend(Link::read(bounds, &context, attributes)?);
     }
     Ok(links)
 }
