@@ -42,6 +42,25 @@ pub(crate) struct Life {
     pub(crate) start_time_ns: u64,
     pub(crate) end_time_ns: Option<u64>,
     pub(crate) status: Status,
+    /// What it is sent as, where others have their say in that.
+    pub(crate) disguise: Option<Box<Disguise>>,
+}
+
+/// What a span is sent as: its record has the rest.
+#[derive(Clone, Debug)]
+pub struct Disguise {
+    /// Its own context.
+    pub context: SpanContext,
+    /// Its parent, and whether that is another process's.
+    pub parent: Option<(SpanId, bool)>,
+    /// Its kind.
+    pub kind: SpanKind,
+    /// Nanoseconds since 1970.
+    pub start_time_ns: u64,
+    /// Nanoseconds since 1970.
+    pub end_time_ns: u64,
+    /// How its work ended.
+    pub status: Status,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,18 +336,9 @@ impl Span {
         }
     }
 
-    /// Changes how its work ended and when, whatever was said before.
-    pub fn set_outcome(
-        &self,
-        turn: Turn<'_>,
-        status: Status,
-        start_time_ns: u64,
-        end_time_ns: u64,
-    ) {
-        let mut life = self.life.borrow(turn);
-        life.status = status;
-        life.start_time_ns = start_time_ns;
-        life.end_time_ns = Some(end_time_ns);
+    /// Says what it is sent as, whatever it was.
+    pub fn set_disguise(&self, turn: Turn<'_>, disguise: Disguise) {
+        self.life.borrow(turn).disguise = Some(Box::new(disguise));
     }
 
     /// Ends the handle. A span that has not finished is discarded and counted; one that has is
@@ -423,6 +433,20 @@ impl Span {
     }
 
     fn facts<'a>(&'a self, life: &'a Life, end_time_ns: u64) -> Facts<'a> {
+        if let Some(disguise) = &life.disguise {
+            return Facts {
+                trace_id: disguise.context.trace_id,
+                span_id: disguise.context.span_id,
+                random: disguise.context.random,
+                trace_state: disguise.context.trace_state.as_deref(),
+                parent_id: disguise.parent.map(|(id, _)| id),
+                parent_is_remote: disguise.parent.is_some_and(|(_, is_remote)| is_remote),
+                kind: disguise.kind,
+                start_time_ns: disguise.start_time_ns,
+                end_time_ns: disguise.end_time_ns.max(disguise.start_time_ns),
+                status: &disguise.status,
+            };
+        }
         Facts {
             trace_id: self.trace.trace_id(),
             span_id: self.span_id,

@@ -318,6 +318,7 @@ impl Tracer {
                 start_time_ns,
                 end_time_ns: None,
                 status: Status::default(),
+                disguise: None,
             }),
         };
         counters.sampled.add(turn, usize::from(span.sampled()));

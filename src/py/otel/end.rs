@@ -4,10 +4,10 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::api::api;
+use super::api::{Api, api};
 use super::attribute::{Read, of_dict};
 use super::provider::{PyProvider, shared};
-use super::read::target_of;
+use super::read::{context_of, target_of};
 use super::span::PyOtelSpan;
 use super::start::{header_of, time};
 use crate::context::{Status, StatusCode};
@@ -15,7 +15,7 @@ use crate::py::ffi::turn;
 use crate::py::lifecycle;
 use crate::py::span::PySpan;
 use crate::py::value::{Reader, pairs, text};
-use crate::span::{FinishError, Span};
+use crate::span::{Disguise, FinishError, Span};
 
 /// Ends a span; what it holds is sent. True if this was its first end.
 pub(super) fn end(
@@ -154,16 +154,17 @@ fn take_over(span: &Span, readable: &Bound<'_, PyAny>) -> PyResult<()> {
     let dropped = |what: &str| readable.getattr(what)?.extract::<u32>();
     let dropped_attributes = dropped("dropped_attributes")?;
     let (dropped_events, dropped_links) = (dropped("dropped_events")?, dropped("dropped_links")?);
-    let turn = turn(py);
-    span.set_outcome(
-        turn,
-        Status {
+    let disguise = Disguise {
+        start_time_ns: start.unwrap_or_default(),
+        end_time_ns: end.unwrap_or_default(),
+        status: Status {
             code,
             description: description.map(String::into_boxed_str),
         },
-        start.unwrap_or_default(),
-        end.unwrap_or_default(),
-    );
+        ..identity(span, api, readable)?
+    };
+    let turn = turn(py);
+    span.set_disguise(turn, disguise);
     span.change(turn, |record, rules| {
         record.set_name(&name);
         record.clear_attributes(dropped_attributes);
@@ -180,6 +181,25 @@ fn take_over(span: &Span, readable: &Bound<'_, PyAny>) -> PyResult<()> {
         }
     });
     Ok(())
+}
+
+/// Which span it is to be sent as.
+fn identity(span: &Span, api: &Api, readable: &Bound<'_, PyAny>) -> PyResult<Disguise> {
+    let context = context_of(api, &readable.getattr("_context")?)?;
+    let parent = readable.getattr("_parent")?;
+    let parent = if parent.is_none() {
+        None
+    } else {
+        context_of(api, &parent)?.map(|parent| (parent.span_id, parent.is_remote))
+    };
+    Ok(Disguise {
+        context: context.unwrap_or_else(|| span.context()),
+        parent,
+        kind: api.kind_of(&readable.getattr("_kind")?),
+        start_time_ns: 0,
+        end_time_ns: 0,
+        status: Status::default(),
+    })
 }
 
 fn mapping(reader: &Reader<'_>, came: &Bound<'_, PyAny>) -> PyResult<Read> {
