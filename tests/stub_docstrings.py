@@ -46,16 +46,18 @@ def with_docstrings(stub: str, module: ModuleType) -> str:
 def _public(stub: str, module: ModuleType) -> list[tuple[str, _Definition, str]]:
     """Each public class, function, method and property, with what the module says of it.
 
-    A name that only one of the two has is for stubtest to report.
+    A class is public if the name it has itself is: `_OtelSpan` is `nanospan.otel.Span`. A name that
+    only one of the two has is for stubtest to report.
     """
 
     def within(owner: object, prefix: str, body: list[ast.stmt]) -> None:
         for node in body:
-            if not isinstance(node, _Definition) or node.name.startswith("_"):
-                continue
-            if not hasattr(owner, node.name):
+            if not isinstance(node, _Definition) or not hasattr(owner, node.name):
                 continue
             runtime = getattr(owner, node.name)
+            name = runtime.__name__ if isinstance(runtime, type) else node.name
+            if name.startswith("_"):
+                continue
             found.append((prefix + node.name, node, inspect.cleandoc(runtime.__doc__ or "")))
             if isinstance(node, ast.ClassDef):
                 within(runtime, f"{prefix}{node.name}.", node.body)

@@ -3,11 +3,14 @@
 import inspect
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 import nanospan
 from nanospan import _core, _noop
+from nanospan.otel import TracerProvider
+from nanospan.otel import _noop as noop_of_otel
 from support.process import checked_python, run_python
 
 WITHOUT_EXTENSION = "import sys; sys.modules['nanospan._core'] = None\n"
@@ -40,6 +43,60 @@ def test_the_ten_lines_of_the_readme_run_and_one_warning_says_why_nothing_happen
 def test_stats_has_the_keys_of_the_real_one():
     assert _noop.stats().keys() == _core.stats().keys()
     assert _noop.stats()["dropped"].keys() == _core.stats()["dropped"].keys()
+
+
+def quiet_python(code):
+    silence = "import logging; logging.getLogger('nanospan').addHandler(logging.NullHandler())\n"
+    checked_python(WITHOUT_EXTENSION + silence + dedent(code))
+
+
+def test_install_leaves_the_global_provider_as_it_is_and_returns_one_that_does_nothing():
+    quiet_python(
+        """
+        import nanospan
+        import nanospan.otel
+        from opentelemetry import trace
+
+        before = trace.get_tracer_provider()
+        provider = nanospan.install(service_name="shop", exporter=nanospan.MemoryExporter())
+        assert isinstance(provider, trace.NoOpTracerProvider)
+        assert trace.get_tracer_provider() is before
+        for tracer in (trace.get_tracer("shop"), provider.get_tracer("shop")):
+            with tracer.start_as_current_span("GET /cart") as span:
+                assert isinstance(span, nanospan.otel.Span)
+                assert not span.is_recording()
+        provider.add_span_processor(object())
+        assert provider.force_flush()
+        provider.shutdown()
+        """
+    )
+
+
+CONFIGURE = """
+from nanospan.otel._configurator import NanospanConfigurator
+NanospanConfigurator().configure()
+"""
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["import os; os.environ['OTEL_PYTHON_TRACER_PROVIDER'] = 'nanospan'", CONFIGURE],
+    ids=["variable", "configurator"],
+)
+def test_opentelemetrys_own_ways_to_our_provider_lead_to_one_that_does_nothing(way):
+    quiet_python(
+        way
+        + """
+from opentelemetry import trace
+assert isinstance(trace.get_tracer_provider(), trace.NoOpTracerProvider)
+assert not trace.get_tracer("shop").start_span("GET /cart").is_recording()
+"""
+    )
+
+
+def test_its_provider_has_every_public_name_of_the_real_one():
+    public = {name for name in dir(TracerProvider) if not name.startswith("_")}
+    assert public - set(dir(noop_of_otel.TracerProvider)) == set()
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="_xxsubinterpreters was renamed in 3.13")

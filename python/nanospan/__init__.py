@@ -76,16 +76,18 @@ __all__ = [
 ]
 
 
-def install(**arguments: object) -> object:
-    """Configure nanospan and make it OpenTelemetry's provider: see `nanospan.otel.install`."""
-    from nanospan.otel import install
-
-    return install(**arguments)
-
-
 TYPE_CHECKING = False  # typing's own takes milliseconds to import
-if not TYPE_CHECKING:  # to a type checker every name would be there
+if TYPE_CHECKING:
+    from nanospan.otel import install
+else:
 
+    def install(**arguments: object) -> object:
+        """Configure nanospan and make it OpenTelemetry's provider: see `nanospan.otel.install`."""
+        from nanospan.otel import install
+
+        return install(**arguments)
+
+    # To a type checker every name would be there.
     def __getattr__(name: str) -> object:
         """Say what to use instead of a name that opentelemetry-api has."""
         instead = {

@@ -1,6 +1,18 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import Token
 from types import TracebackType
 from typing import Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar, final
+
+# For the OpenTelemetry face at the end. Where a package is not installed, its types are Any.
+from opentelemetry import trace as otel
+from opentelemetry.context import Context
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope as OtelScope
+from opentelemetry.util._decorator import (
+    _AgnosticContextManager,  # pyright: ignore[reportPrivateUsage] # what the API's tracers give
+)
+from opentelemetry.util.types import AnyValue, Attributes
 
 from nanospan._data import Event, InstrumentationScope, Link
 from nanospan._enum import SpanKind, StatusCode
@@ -600,3 +612,238 @@ def _view(
     slowest: int | None,
     errors: bool,
 ) -> tuple[str, list[tuple[int, str]]]: ...
+
+# What `nanospan.otel` is made of. It has two of the classes under the names that they have
+# themselves, `Span` and `Tracer`.
+def _is_configured() -> bool: ...
+def _install_otel() -> None: ...
+def _share(provider: _Provider) -> None: ...
+def _attach(context: Context) -> _ContextToken: ...
+def _detach(token: _ContextToken | Token[Context]) -> bool: ...
+
+@final
+class _ContextToken: ...  # passes for the `contextvars.Token` in it
+
+@final
+class _Provider:
+    def __new__(
+        cls,
+        *,
+        shares: bool = False,
+        exporter: _Exporter | Sequence[_Exporter] | None = None,
+        resource: _Attributes | None = None,
+        schema_url: str = "",
+        limits: SpanLimits | None = None,
+        queue: QueueConfig | None = None,
+        sampler: _Sampler | None = None,
+        max_length: int | None = None,
+        max_nested_length: int | None = None,
+    ) -> _Provider: ...
+    # These four can be set and not read.
+    _owner: Any
+    _processor: Any
+    _sampler: Any
+    _id_generator: Any
+    def _resource_attributes(self) -> dict[str, Any]: ...
+    def _set_resource(self, earlier: Any, attributes: _Attributes, schema_url: str) -> None: ...
+    def _new_trace_id(self) -> int: ...
+    def _new_span_id(self) -> int: ...
+    def _flush(self, timeout: float) -> bool: ...
+    def _shutdown(self, timeout: float) -> bool: ...
+
+@final
+class _OtelSpan(otel.Span):  # registered with it
+    """One unit of work, as OpenTelemetry's API and SDK know it.
+
+    Started by a `Tracer`. Ids, name, kind, parent, times and status can be read for ever;
+    attributes, events and links while the span is among the last thousand or so that ended, then
+    they are empty. Where a Python span processor is told of the span, all of it can be read for
+    ever.
+    """
+    def get_span_context(self) -> otel.SpanContext:
+        """The ids and flags of the span, as an `opentelemetry.trace.SpanContext`."""
+    @property
+    def context(self) -> otel.SpanContext:
+        """The same as `get_span_context()`."""
+    @property
+    def parent(self) -> otel.SpanContext | None:
+        """The context of the parent; None for the root of a trace."""
+    @property
+    def name(self) -> str:
+        """The name of the span."""
+    @property
+    def kind(self) -> otel.SpanKind:
+        """What the span is to the one who asked for its work."""
+    @property
+    def start_time(self) -> int:
+        """Nanoseconds since 1970."""
+    @property
+    def end_time(self) -> int | None:
+        """Nanoseconds since 1970, None until the span ends."""
+    @property
+    def status(self) -> otel.Status:
+        """The `opentelemetry.trace.Status`."""
+    @property
+    def attributes(self) -> Mapping[str, AnyValue]:
+        """The attributes, read only."""
+    @property
+    def events(self) -> tuple[sdk.Event, ...]:
+        """The events, in the order in which they were added."""
+    @property
+    def links(self) -> tuple[otel.Link, ...]:
+        """The links, in the order in which they were added."""
+    @property
+    def dropped_attributes(self) -> int:
+        """How many attributes were left out."""
+    @property
+    def dropped_events(self) -> int:
+        """How many events were left out."""
+    @property
+    def dropped_links(self) -> int:
+        """How many links were left out."""
+    @property
+    def resource(self) -> Resource | None:
+        """The resource of the provider."""
+    @property
+    def instrumentation_scope(self) -> OtelScope:
+        """Who made the span: an `InstrumentationScope`."""
+    @property
+    def instrumentation_info(self) -> Any:
+        """The old name of the instrumentation scope."""
+    def is_recording(self) -> bool:
+        """True until the span ends, if it is recorded."""
+    def set_attribute(self, key: str, value: AnyValue) -> None:
+        """Sets an attribute (OpenTelemetry trace API, "Set Attributes").
+
+        Any value is taken as the SDK takes it.
+        """
+    def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
+        """Sets several attributes."""
+    def _unset_attribute(self, key: str) -> None: ...
+    def add_event(
+        self, name: str, attributes: Attributes = None, timestamp: int | None = None
+    ) -> None:
+        """Adds an event, now unless `timestamp` (nanoseconds since 1970) says when."""
+    def add_link(self, context: otel.SpanContext, attributes: Attributes = None) -> None:
+        """Adds a link to a span that has to do with this one without being its parent."""
+    def update_name(self, name: str) -> None:
+        """Gives the span another name."""
+    def set_status(
+        self, status: otel.Status | otel.StatusCode, description: str | None = None
+    ) -> None:
+        """Sets the status: a `Status`, or a `StatusCode` and why.
+
+        OK is final, UNSET changes nothing (OpenTelemetry trace API, "Set Status").
+        """
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Attributes = None,
+        timestamp: int | None = None,
+        escaped: bool | None = None,
+    ) -> None:
+        """Adds an event named `exception`.
+
+        It tells an exception's type, message and stack trace (OpenTelemetry semantic conventions,
+        "Exceptions on spans").
+        """
+    def end(self, end_time: int | None = None) -> None:
+        """Ends the span, now unless `end_time` (nanoseconds since 1970) says when.
+
+        The first end wins.
+        """
+    def __enter__(self) -> _OtelSpan: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+    def _readable_span(self) -> sdk.ReadableSpan: ...
+    def to_json(self, indent: int | None = 4) -> str:
+        """The span as JSON, as the SDK's console exporter writes it."""
+
+@final
+class _OtelBlock(_AgnosticContextManager[otel.Span]):
+    # What `start_as_current_span` of the OpenTelemetry face returns: enter it once, or decorate
+    # with it.
+    def __enter__(self) -> otel.Span: ...
+    def __exit__(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+@final
+class _OtelTemplate:
+    # What a decorated function makes its blocks from.
+    def _block(self) -> _OtelBlock: ...
+
+@final
+class _OtelTracer(otel.Tracer):  # registered with it
+    """Makes spans for one instrumentation scope; what `TracerProvider.get_tracer` gives."""
+    def __new__(
+        cls,
+        provider: _Provider,
+        instrumentation_scope: Any,
+        name: str,
+        version: str,
+        schema_url: str,
+        attributes: dict[str, Any],
+    ) -> _OtelTracer: ...
+    # An `otel.Span` that is none of ours comes where nothing is traced.
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: otel.SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[otel.Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = ...,
+        set_status_on_exception: bool = ...,
+    ) -> otel.Span:
+        """Starts a span, which does not become current.
+
+        The parent is the current span, or the one in `context`. `kind` is a `SpanKind`;
+        `start_time` is nanoseconds since 1970, None is now (OpenTelemetry trace API, "Span
+        Creation"). `record_exception` and `set_status_on_exception` say what `with span:` does with
+        an exception that leaves it.
+        """
+    def start_as_current_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: otel.SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[otel.Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = ...,
+        set_status_on_exception: bool = ...,
+        end_on_exit: bool = ...,
+    ) -> _OtelBlock:
+        """Prepares a span for one `with` block, or for each call of a function that it decorates.
+
+        The span starts and becomes current when the block is entered. When it is left, what was
+        current before is so again, an exception is recorded and sets the status, and the span ends,
+        each unless the argument named for it says otherwise. The other arguments are those of
+        `start_span`.
+        """
+    @property
+    def resource(self) -> Resource:
+        """The resource of the provider."""
+    @property
+    def sampler(self) -> Any:
+        """The sampler of the provider."""
+    @property
+    def id_generator(self) -> Any:
+        """The id generator of the provider."""
+    @property
+    def span_processor(self) -> Any:
+        """The span processor of the provider."""
+    @property
+    def instrumentation_info(self) -> Any:
+        """The old name of the instrumentation scope."""
+    def _is_enabled(self) -> bool: ...
+    def _enable(self, enabled: bool) -> None: ...

@@ -41,7 +41,8 @@ def otlp(environ: Environ, **given: Any) -> OtlpExporter:
     bound = read(environ, OtlpExporter, _BOUND)
     if bound:
         options["timeout"] = min(bound["timeout"], options.get("timeout", 10.0))
-    return OtlpExporter(**{**options, "headers": _headers(environ), **given})
+    options["headers"] = _headers(environ)
+    return OtlpExporter(**{**options, **given})
 
 
 def _headers(environ: Environ) -> dict[str, str]:

@@ -6,6 +6,10 @@
 SDK work where `opentelemetry-sdk` is installed.
 """
 
+# pyright: reportPrivateUsage=false
+
+from typing import TYPE_CHECKING
+
 try:
     import opentelemetry.trace
 except ImportError as error:
@@ -13,16 +17,21 @@ except ImportError as error:
         "nanospan.otel needs opentelemetry-api: pip install 'nanospan[otel]'"
     ) from error
 
-from nanospan._core import _install_otel
-from nanospan._core import _OtelSpan as Span
-from nanospan._core import _OtelTracer as Tracer
-from nanospan.otel import _context
+from nanospan import _core
 
-_install_otel()
-_context.install()
-opentelemetry.trace.Span.register(Span)
-opentelemetry.trace.Tracer.register(Tracer)
+if TYPE_CHECKING or _core.__name__ == "nanospan._core":
+    from nanospan.otel import _context
 
-from nanospan.otel._provider import TracerProvider, from_environment, install  # noqa: E402
+    Span = _core._OtelSpan
+    Tracer = _core._OtelTracer
+
+    _core._install_otel()
+    _context.install()
+    opentelemetry.trace.Span.register(Span)
+    opentelemetry.trace.Tracer.register(Tracer)
+
+    from nanospan.otel._provider import TracerProvider, from_environment, install
+else:  # the extension does not load, and `nanospan` has said so
+    from nanospan.otel._noop import Span, Tracer, TracerProvider, from_environment, install
 
 __all__ = ["Span", "Tracer", "TracerProvider", "from_environment", "install"]

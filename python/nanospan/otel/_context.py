@@ -1,8 +1,11 @@
 """OpenTelemetry's current Context: `detach` that understands where it was attached."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from contextvars import Token
+from typing import Any
 
 from opentelemetry import context as context_api
 from opentelemetry.context.context import Context
@@ -23,7 +26,7 @@ class RuntimeContext(ContextVarsRuntimeContext):
         self._current_context = replaced._current_context
         self.get_current = self._current_context.get  # type: ignore[method-assign]
 
-    def attach(self, context: Context) -> Token[Context]:
+    def attach(self, context: Context) -> Any:  # what passes for a Token[Context]
         """Set the current Context; the token is for `detach`."""
         return _attach(context)
 

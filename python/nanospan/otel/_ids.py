@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nanospan.otel import _sdk
 
 if TYPE_CHECKING:
-    from nanospan._core import _Provider
+    from nanospan._core import _Provider  # pyright: ignore[reportPrivateUsage]
 
 
 class IdGenerator:

@@ -1,5 +1,7 @@
 """`TracerProvider`, and how it is put in place."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import atexit
@@ -8,7 +10,7 @@ import os
 import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from opentelemetry import trace
 
@@ -17,9 +19,12 @@ from nanospan import _core, _environment
 from nanospan.otel import _ids, _limits, _processors, _resource, _samplers, _sdk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _logger = logging.getLogger("nanospan")
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 # What a shutdown may take, as at the end of the program.
 _SHUTDOWN_SECONDS = 2.0
@@ -44,7 +49,7 @@ class TracerProvider(trace.TracerProvider):
         id_generator: Any = None,
         span_limits: Any = None,
         *,
-        exporter: Any | Sequence[Any] | None = None,
+        exporter: _core._Exporter | Sequence[_core._Exporter] | None = None,
         queue: nanospan.QueueConfig | None = None,
         meter_provider: Any = None,
         _tracer_configurator: Any = None,
@@ -99,7 +104,7 @@ class TracerProvider(trace.TracerProvider):
             self._atexit_handler = atexit.register(self.shutdown)
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The SDK's class where the SDK is loaded: `isinstance` takes the provider for its own."""
         sdk = sys.modules.get("opentelemetry.sdk.trace")
         found: type = getattr(sdk, "TracerProvider", TracerProvider)
@@ -139,7 +144,7 @@ class TracerProvider(trace.TracerProvider):
                     dict(attributes or {}),
                 )
                 tracer._enable(self._is_enabled(scope))
-        return tracer  # type: ignore[return-value]
+        return tracer
 
     def add_span_processor(self, span_processor: Any) -> None:
         """Have a span processor told of all spans that start or end from now on."""
@@ -224,6 +229,14 @@ def share(provider: TracerProvider) -> None:
             _core._share(provider._core)
 
 
+def _takes_what(
+    _: Callable[_Arguments, object], /
+) -> Callable[[Callable[..., _Result]], Callable[_Arguments, _Result]]:
+    """Say that a function takes the arguments of another."""
+    return lambda function: function
+
+
+@_takes_what(nanospan.configure)
 def install(**arguments: Any) -> TracerProvider:
     """Configure nanospan and make it OpenTelemetry's provider of tracers.
 

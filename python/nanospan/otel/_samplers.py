@@ -15,16 +15,16 @@ def native(sampler: Any) -> Any:
     """Return the core's sampler that decides as `sampler` does; None if Python has to be asked."""
     if isinstance(sampler, _NATIVE):
         return sampler
-    own = type(sampler)
-    if own.__module__ != _SAMPLING:
+    module, name = type(sampler).__module__, type(sampler).__name__
+    if module != _SAMPLING:
         return None
-    if own.__name__ == "StaticSampler":
+    if name == "StaticSampler":
         return {"RECORD_AND_SAMPLE": nanospan.AlwaysOn, "DROP": nanospan.AlwaysOff}.get(
             sampler._decision.name, lambda: None
         )()
-    if own.__name__ == "TraceIdRatioBased":
+    if name == "TraceIdRatioBased":
         return nanospan.TraceIdRatio(sampler.rate)
-    if own.__name__ in ("ParentBased", "ParentBasedTraceIdRatio"):
+    if name in ("ParentBased", "ParentBasedTraceIdRatio"):
         root = native(sampler._root)
         follows = (
             _is(sampler._remote_parent_sampled, nanospan.AlwaysOn)

@@ -69,7 +69,7 @@ def instrumentation_scope(
     make = find("opentelemetry.sdk.util.instrumentation", "InstrumentationScope")
     if make is not None:
         return make(name, version, schema_url, attributes)
-    kept = tuple(sorted((attributes or {}).items()))
+    kept = tuple(sorted(attributes.items())) if attributes else ()
     return _InstrumentationScope(name, version, schema_url or "", kept)
 
 
@@ -110,7 +110,7 @@ def _readable_class() -> Any:
     if base is None:
         raise ImportError("span processors need opentelemetry-sdk: pip install opentelemetry-sdk")
 
-    class ReadableSpan(base):  # type: ignore[misc]
+    class ReadableSpan(base):  # type: ignore[misc, valid-type]
         """An ended span: what processors change in it is what is sent."""
 
         # What it was given, and how much had been left out of that.

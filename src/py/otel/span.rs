@@ -25,9 +25,10 @@ use crate::turn::Guarded;
 
 /// One unit of work, as OpenTelemetry's API and SDK know it.
 ///
-/// Started by a `Tracer`. Ids, name, kind, parent, times and status can be read for ever; attributes,
-/// events and links while the span is among the last thousand or so that ended, then they are empty.
-/// Where a Python span processor is told of the span, all of it can be read for ever.
+/// Started by a `Tracer`. Ids, name, kind, parent, times and status can be read for ever;
+/// attributes, events and links while the span is among the last thousand or so that ended, then
+/// they are empty. Where a Python span processor is told of the span, all of it can be read for
+/// ever.
 #[pyclass(frozen, weakref, dict, name = "Span", module = "nanospan.otel")]
 pub(crate) struct PyOtelSpan(Option<Body>);
 
@@ -430,7 +431,7 @@ impl PyOtelSpan {
         self.python_context(py)
     }
 
-    /// The same.
+    /// The same as `get_span_context()`.
     #[getter]
     fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.python_context(py)
@@ -652,8 +653,9 @@ impl PyOtelSpan {
         self.core().is_recording(turn(py))
     }
 
-    /// Sets an attribute (OpenTelemetry trace API, "Set Attributes"). Any value is taken as the SDK
-    /// takes it.
+    /// Sets an attribute (OpenTelemetry trace API, "Set Attributes").
+    ///
+    /// Any value is taken as the SDK takes it.
     fn set_attribute(
         &self,
         py: Python<'_>,
@@ -742,8 +744,9 @@ impl PyOtelSpan {
         Ok(())
     }
 
-    /// Sets the status: a `Status`, or a `StatusCode` and why (OpenTelemetry trace API, "Set
-    /// Status"). OK is final, UNSET changes nothing.
+    /// Sets the status: a `Status`, or a `StatusCode` and why.
+    ///
+    /// OK is final, UNSET changes nothing (OpenTelemetry trace API, "Set Status").
     #[pyo3(signature = (status, description=None))]
     pub(super) fn set_status(
         &self,
@@ -779,8 +782,10 @@ impl PyOtelSpan {
         self.take_status(py, api, &given)
     }
 
-    /// Adds an event named `exception` that tells an exception's type, message and stack trace
-    /// (OpenTelemetry semantic conventions, "Exceptions on spans").
+    /// Adds an event named `exception`.
+    ///
+    /// It tells an exception's type, message and stack trace (OpenTelemetry semantic conventions,
+    /// "Exceptions on spans").
     #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=None))]
     fn record_exception(
         &self,
@@ -808,7 +813,9 @@ impl PyOtelSpan {
         Ok(())
     }
 
-    /// Ends the span, now unless `end_time` (nanoseconds since 1970) says when. The first end wins.
+    /// Ends the span, now unless `end_time` (nanoseconds since 1970) says when.
+    ///
+    /// The first end wins.
     #[pyo3(signature = (end_time=None))]
     fn end(slf: &Bound<'_, Self>, end_time: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         Self::end_at(slf, time("end_time", end_time)?)
