@@ -255,7 +255,7 @@ impl PyOtelSpan {
     }
 
     /// An ended span keeps no other, only what is known of it already.
-    pub(super) fn let_parent_go(&self, py: Python<'_>) {
+    pub(crate) fn let_parent_go(&self, py: Python<'_>) {
         let mut held = self.held(py);
         let Ancestor::Span(parent) = &held.ancestor else {
             return;
