@@ -115,7 +115,7 @@ impl Block {
         };
         match left {
             Left::Here => (),
-            Left::Restored => span.get().count_left(),
+            Left::Settled => span.get().count_left(),
             Left::Elsewhere(before) => span.get().mark_left(py, before),
         }
         Ok(())

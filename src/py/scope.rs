@@ -91,8 +91,8 @@ impl Entered {
 pub(crate) enum Left<'py> {
     /// In the context in which it was entered.
     Here,
-    /// In another, and that in which it was entered is as it was before.
-    Restored,
+    /// In another, and that in which it was entered is seen to.
+    Settled,
     /// In another; with what was active there before it was entered.
     Elsewhere(Option<Bound<'py, PySpan>>),
 }
@@ -235,8 +235,7 @@ impl Scope {
             }
             Entered::Otel(entered) => Ok(match otel::leave(py, entered)? {
                 otel::Left::Here => Left::Here,
-                otel::Left::Elsewhere => Left::Restored,
-                otel::Left::Stuck => Left::Elsewhere(None),
+                otel::Left::Elsewhere => Left::Settled,
             }),
         }
     }

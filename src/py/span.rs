@@ -275,8 +275,13 @@ impl PySpan {
 
     /// Ends the span now; if it is active, an ancestor is then.
     pub(crate) fn finish_now(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if Self::end(slf, None)? {
-            step_up(slf)?;
+        Self::finish_at(slf, None)
+    }
+
+    fn finish_at(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<()> {
+        let parent = slf.get().parent_by_otel(slf.py());
+        if Self::end(slf, end_time_ns)? {
+            step_up(slf, parent)?;
         }
         Ok(())
     }
@@ -288,12 +293,17 @@ impl PySpan {
     }
 
     fn parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
-        if let Some(otel) = self.otel(py) {
-            let parent = otel.get().open_parent(py)?;
-            return Self::of_otel(parent, self.recording.as_ref()?.scope).ok();
+        if self.otel(py).is_some() {
+            return self.parent_by_otel(py);
         }
         let held = self.held(py)?;
         held.parent.as_ref().map(|parent| parent.bind(py).clone())
+    }
+
+    /// The parent that a handle of the OpenTelemetry face has until it ends.
+    fn parent_by_otel<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
+        let parent = self.otel(py)?.get().open_parent(py)?;
+        Self::of_otel(parent, self.recording.as_ref()?.scope).ok()
     }
 
     fn is_unfinished(&self, py: Python<'_>) -> bool {
@@ -599,10 +609,7 @@ impl PySpan {
             return Ok(());
         }
         let end_time_ns = argument::time_ns("end_time_ns", end_time_ns)?;
-        if Self::end(slf, end_time_ns)? {
-            step_up(slf)?;
-        }
-        Ok(())
+        Self::finish_at(slf, end_time_ns)
     }
 
     /// Ends the handle.
@@ -613,9 +620,13 @@ impl PySpan {
         let Some(recording) = &slf.get().recording else {
             return Ok(());
         };
+        let parent = slf.get().parent_by_otel(py);
         recording.span().release(turn(py));
         recording.shorten(py);
-        step_up(slf)
+        if let Some(otel) = slf.get().otel(py) {
+            otel.get().let_parent_go(py);
+        }
+        step_up(slf, parent)
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -647,8 +658,9 @@ fn apply(turn: Turn<'_>, span: &Span, key: &str, change: Change) {
     }
 }
 
-/// If the span is active, its nearest unfinished ancestor of the same namespace becomes active.
-fn step_up(span: &Bound<'_, PySpan>) -> PyResult<()> {
+/// If the span is active, its nearest unfinished ancestor of the same namespace becomes active;
+/// `parent` is the one that it had, where it has forgotten it.
+fn step_up<'py>(span: &Bound<'py, PySpan>, parent: Option<Bound<'py, PySpan>>) -> PyResult<()> {
     let py = span.py();
     let Some(recording) = &span.get().recording else {
         return Ok(());
@@ -660,7 +672,8 @@ fn step_up(span: &Bound<'_, PySpan>) -> PyResult<()> {
     {
         return Ok(());
     }
-    let mut ancestor = span.get().parent(py).and_then(PySpan::unfinished_from);
+    let parent = parent.or_else(|| span.get().parent(py));
+    let mut ancestor = parent.and_then(PySpan::unfinished_from);
     while let Some(other) = ancestor.take_if(|ancestor| !ancestor.get().is_in(scope)) {
         ancestor = other.get().parent(py).and_then(PySpan::unfinished_from);
     }

@@ -182,6 +182,13 @@ pub(crate) fn track<T: PyClass>(object: &Bound<'_, T>) {
     }
 }
 
+/// True for an object that the garbage collector looks at.
+#[inline]
+pub(crate) fn is_tracked<T: PyClass>(object: &Bound<'_, T>) -> bool {
+    // SAFETY: as above.
+    unsafe { ffi::PyObject_GC_IsTracked(object.as_ptr()) != 0 }
+}
+
 /// No garbage collection starts while this is held. Before 3.12 one in the middle of a set could run
 /// code that sets again, and free the mapping that the first was working on.
 struct NoCollection {

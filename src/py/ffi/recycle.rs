@@ -10,7 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 
-use super::turn;
+use super::{NoCollection, turn};
 use crate::turn::Guarded;
 
 /// A class whose dead objects are kept.
@@ -90,15 +90,27 @@ impl<T: Recycled> Bin<T> {
     where
         T: Into<PyClassInitializer<T>>,
     {
-        let memory = self.free.borrow(turn(py)).pop();
-        let (Some(Memory(memory, _)), Some(facts)) = (memory, self.facts.get()) else {
+        let Some(facts) = self.facts.get() else {
+            // CPython 3.11 makes the `__dict__` while the object, which its collector knows already,
+            // has no value yet.
+            let _none = NoCollection::begin(py);
             return Bound::new(py, value);
         };
+        let memory = self.free.borrow(turn(py)).pop();
         // SAFETY: the memory is a whole object of the class, dead and without a value (`dealloc`),
-        // which PyObject_Init gives one reference that nobody else has; the value goes where PyO3
-        // keeps it. Everything else in the object is as PyO3 left it, and the same for all.
+        // which PyObject_Init gives one reference that nobody else has, or a new one, zeroed, that
+        // the collector forgets before it has a value; the value goes where PyO3 keeps it.
+        // Everything else in the object is zero, and means that there is no `__dict__` and no weak
+        // reference.
         unsafe {
-            let object = ffi::PyObject_Init(memory, facts.class);
+            let object = match memory {
+                Some(Memory(memory, _)) => ffi::PyObject_Init(memory, facts.class),
+                None => ffi::PyType_GenericAlloc(facts.class, 0),
+            };
+            if object.is_null() {
+                return Err(PyErr::fetch(py));
+            }
+            ffi::PyObject_GC_UnTrack(object.cast());
             ptr::write(object.byte_add(facts.offset).cast::<T>(), value);
             Ok(Bound::from_owned_ptr(py, object).cast_into_unchecked())
         }

@@ -2,13 +2,16 @@
 //! face is there, so that whatever library sets or reads it, both faces agree.
 //!
 //! A Context is an immutable dict in a context variable. Making a span current sets the variable to a
-//! copy; where nobody else can see the present one, it is changed in place.
+//! copy; where nobody else can see the present one, and it has nothing but a span, it is changed in
+//! place. What else comes into the current Context inside of a block is gone after it, as with the
+//! API's own `use_span`.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyDict;
 
 use super::api::{Api, api};
+use super::span::PyOtelSpan;
 use crate::py::ffi::{Token, current_context, run_in, sole_value};
 
 /// A span that was made current.
@@ -16,23 +19,43 @@ pub(crate) enum Entered {
     /// In which context, where contexts can be told apart, and what was current there before.
     In {
         context: Py<PyAny>,
-        before: Option<Py<PyAny>>,
+        span: Py<PyAny>,
+        before: Before,
     },
     /// By setting the variable.
-    Set(Token),
+    Set { token: Token, span: Py<PyAny> },
     /// By the API, which was given a runtime context of another kind.
     Attached(Py<PyAny>),
+}
+
+/// What was current before.
+pub(crate) enum Before {
+    /// A span, or none, in a Context with nothing else in it.
+    Span(Option<Py<PyAny>>),
+    /// A Context with other things in it.
+    Context(Py<PyAny>),
 }
 
 impl Entered {
     /// Lets go of what it holds; see [`crate::py::ffi::Method`].
     pub(crate) fn let_go(self, py: Python<'_>) {
         match self {
-            Self::In { context, before } => {
+            Self::In {
+                context,
+                span,
+                before,
+            } => {
                 drop(context.into_bound(py));
-                drop(before.map(|before| before.into_bound(py)));
+                drop(span.into_bound(py));
+                match before {
+                    Before::Span(before) => drop(before.map(|before| before.into_bound(py))),
+                    Before::Context(before) => drop(before.into_bound(py)),
+                }
             }
-            Self::Set(token) => token.let_go(py),
+            Self::Set { token, span } => {
+                token.let_go(py);
+                drop(span.into_bound(py));
+            }
             Self::Attached(token) => drop(token.into_bound(py)),
         }
     }
@@ -43,10 +66,9 @@ impl Entered {
 pub(crate) enum Left {
     /// Where it was entered.
     Here,
-    /// In another context; that in which it was entered is as it was before.
+    /// In another context. That in which it was entered is as it was before; where that cannot be, as
+    /// some code runs in it or has made something else current there, the span is marked.
     Elsewhere,
-    /// In another context, and that in which it was entered cannot be reached: some code runs in it.
-    Stuck,
 }
 
 /// What is under the span's key in a Context, or in the current one.
@@ -56,14 +78,47 @@ pub(crate) fn current<'py>(
     context: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let api = api(py)?;
-    let found = match context {
-        Some(context) => in_context(py, api, context)?,
-        None => match now(py, api)? {
-            Some(context) => in_context(py, api, &context)?,
-            None => None,
-        },
+    let Some(context) = context else {
+        return now_current(py, api);
     };
+    let found = in_context(py, api, context)?;
     Ok(found.filter(|span| !span.is_none()))
+}
+
+/// The current span. One whose block was left elsewhere gives way to what was current before.
+#[inline]
+fn now_current<'py>(py: Python<'py>, api: &Api) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let found = match now(py, api)? {
+        Some(context) => in_context(py, api, &context)?,
+        None => None,
+    };
+    let found = found.filter(|span| !span.is_none());
+    if !found.as_ref().is_some_and(is_left) {
+        return Ok(found);
+    }
+    let before = found.and_then(past_left);
+    set(py, before.as_ref())?;
+    Ok(before)
+}
+
+/// True for an ended span that is current only because its block was left elsewhere.
+#[inline]
+fn is_left(span: &Bound<'_, PyAny>) -> bool {
+    span.cast_exact::<PyOtelSpan>()
+        .is_ok_and(|span| span.get().is_left(span.py()))
+}
+
+/// A span, or what was current before it if it is such a one.
+#[inline]
+fn past_left(span: Bound<'_, PyAny>) -> Option<Bound<'_, PyAny>> {
+    let mut span = span;
+    while is_left(&span) {
+        span = span
+            .cast_exact::<PyOtelSpan>()
+            .ok()
+            .and_then(|left| left.get().before(left.py()))?;
+    }
+    Some(span)
 }
 
 fn in_context<'py>(
@@ -98,54 +153,106 @@ pub(crate) fn enter(py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<Entered
     };
     if !api.in_place {
         let value = with_span(py, api, Some(span))?;
-        return variable.set(py, &value).map(Entered::Set);
+        return Ok(Entered::Set {
+            token: variable.set(py, &value)?,
+            span: span.clone().unbind(),
+        });
     }
-    let before = if let Some(context) = sole_context(py, api) {
-        let key = api.span_key.bind(py);
-        let before = context.get_item(key)?;
-        context.set_item(key, span)?;
-        before
-    } else {
-        let before = current(py, None)?;
-        let value = with_span(py, api, Some(span))?;
-        variable.set(py, &value)?.let_go(py);
-        before
+    let key = api.span_key.bind(py);
+    let sole = sole_context(py, api).filter(|context| context.len() < 2);
+    let before = match sole {
+        Some(context) if has_only_span(api, &context)? => {
+            let before = context.get_item(key)?;
+            context.set_item(key, span)?;
+            Before::Span(before.map(Bound::unbind))
+        }
+        _ => {
+            let before = match now(py, api)? {
+                Some(now) if has_more(api, &now)? => Before::Context(now.unbind()),
+                Some(now) => Before::Span(in_context(py, api, &now)?.map(Bound::unbind)),
+                None => Before::Span(None),
+            };
+            let value = with_span(py, api, Some(span))?;
+            variable.set(py, &value)?.let_go(py);
+            before
+        }
     };
     // There is a context since something was put into it.
     let context = current_context(py).map(|context| context.to_owned().unbind());
     Ok(Entered::In {
         context: context.unwrap_or_else(|| py.None()),
-        before: before.map(Bound::unbind),
+        span: span.clone().unbind(),
+        before,
     })
+}
+
+/// True for a dict with a span, or nothing.
+#[inline]
+fn has_only_span(api: &Api, context: &Bound<'_, PyDict>) -> PyResult<bool> {
+    Ok(match context.len() {
+        0 => true,
+        1 => context.contains(api.span_key.bind(context.py()))?,
+        _ => false,
+    })
+}
+
+/// True for a Context with other things than a span.
+fn has_more(api: &Api, context: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match context.cast::<PyDict>() {
+        Ok(context) => has_only_span(api, context).map(|only| !only),
+        Err(_) => Ok(true),
+    }
 }
 
 /// Makes current what was before [`enter`].
 pub(crate) fn leave(py: Python<'_>, entered: Entered) -> PyResult<Left> {
+    let api = api(py)?;
     match entered {
-        Entered::In { context, before } => {
-            let context = context.into_bound(py);
-            let before = before.map(|before| before.into_bound(py));
+        Entered::In {
+            context,
+            span,
+            before,
+        } => {
+            let (context, span) = (context.into_bound(py), span.into_bound(py));
             if current_context(py).is_some_and(|current| current.is(&context)) {
-                set(py, before.as_ref())?;
+                restore(py, api, before)?;
                 return Ok(Left::Here);
             }
-            let restored = run_in(py, &context, || set(py, before.as_ref()));
-            Ok(match restored.transpose()? {
-                Some(()) => Left::Elsewhere,
-                None => Left::Stuck,
-            })
+            let was_current = match &before {
+                Before::Span(before) => before.as_ref().map(|before| before.bind(py).clone()),
+                Before::Context(before) => in_context(py, api, before.bind(py))?,
+            };
+            let restored = run_in(py, &context, || {
+                // Whoever has made something else current there still needs it.
+                let now = now_current(py, api)?;
+                let is_current = now.is_some_and(|now| now.is(&span));
+                if is_current {
+                    restore(py, api, before)?;
+                }
+                PyResult::Ok(is_current)
+            });
+            if restored.transpose()? != Some(true) {
+                mark_left(&span, was_current);
+            }
+            Ok(Left::Elsewhere)
         }
-        Entered::Set(token) => {
-            let token = token.into_bound(py);
-            let variable = api(py)?.variable.as_ref();
+        Entered::Set { token, span } => {
+            let (token, span) = (token.into_bound(py), span.into_bound(py));
+            let variable = api.variable.as_ref();
             let reset = variable.map_or(Ok(()), |variable| variable.reset(py, &token));
             match reset {
-                Ok(()) => Ok(Left::Here),
+                Ok(()) => now_current(py, api).map(|_| Left::Here),
                 // "was created in a different Context"
                 Err(error) if error.is_instance_of::<PyValueError>(py) => {
                     // PyO3 learns that the thread is attached, and lets go of the error at once.
                     Python::try_attach(|_| drop(error));
-                    Ok(Left::Stuck)
+                    let before = token.getattr("old_value")?;
+                    let was_current = match before.cast::<PyDict>() {
+                        Ok(before) => before.get_item(api.span_key.bind(py))?,
+                        Err(_) => None,
+                    };
+                    mark_left(&span, was_current);
+                    Ok(Left::Elsewhere)
                 }
                 Err(error) => Err(error),
             }
@@ -156,6 +263,51 @@ pub(crate) fn leave(py: Python<'_>, entered: Entered) -> PyResult<Left> {
             Ok(Left::Here)
         }
     }
+}
+
+/// Makes current in the current context what was before.
+fn restore(py: Python<'_>, api: &Api, before: Before) -> PyResult<()> {
+    match before {
+        Before::Span(span) => {
+            let span = span.and_then(|span| past_left(span.into_bound(py)));
+            let now = now(py, api)?.filter(|now| has_more(api, now).unwrap_or(true));
+            if let (Some(_), Some(variable)) = (now, &api.variable) {
+                let value = with_span_alone(py, api, span.as_ref())?;
+                return variable.set(py, &value).map(|token| token.let_go(py));
+            }
+            set(py, span.as_ref())
+        }
+        Before::Context(context) => {
+            if let Some(variable) = &api.variable {
+                variable.set(py, context.bind(py))?.let_go(py);
+            }
+            drop(context.into_bound(py));
+            now_current(py, api).map(drop)
+        }
+    }
+}
+
+/// Marks a span that stays current where it was entered, for whoever finds it there.
+fn mark_left(span: &Bound<'_, PyAny>, before: Option<Bound<'_, PyAny>>) {
+    if let Ok(span) = span.cast_exact::<PyOtelSpan>() {
+        let before = before.filter(|before| !before.is_none() && !comes_before(span, before));
+        span.get().mark_left(span.py(), before);
+    }
+}
+
+/// True when whoever steps back from `before` over left spans meets `span`.
+fn comes_before(span: &Bound<'_, PyOtelSpan>, before: &Bound<'_, PyAny>) -> bool {
+    let mut step = Some(before.clone());
+    while let Some(before) = step {
+        if before.is(span) {
+            return true;
+        }
+        step = before
+            .cast_exact::<PyOtelSpan>()
+            .ok()
+            .and_then(|before| before.get().before(before.py()));
+    }
+    false
 }
 
 /// Makes a span current, or none, until another is.
@@ -194,7 +346,7 @@ fn with_span<'py>(
     api: &Api,
     span: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let class: &Bound<'py, PyType> = api.context_class.bind(py);
+    let class = api.context_class.bind(py);
     let made = match now(py, api)? {
         Some(now) if !now.cast::<PyDict>().is_ok_and(PyDictMethods::is_empty) => {
             class.call1((now,))?
@@ -207,6 +359,20 @@ fn with_span<'py>(
         Some(span) => values.set_item(key, span)?,
         None if values.contains(key)? => values.del_item(key)?,
         None => (),
+    }
+    Ok(made)
+}
+
+/// A Context with a span, or none, and nothing else.
+fn with_span_alone<'py>(
+    py: Python<'py>,
+    api: &Api,
+    span: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let made = api.context_class.bind(py).call0()?;
+    if let Some(span) = span {
+        made.cast::<PyDict>()?
+            .set_item(api.span_key.bind(py), span)?;
     }
     Ok(made)
 }

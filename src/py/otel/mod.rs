@@ -49,7 +49,7 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     }
     let active = scope::of_namespace(py, DEFAULT_NAMESPACE)?.active(py)?;
     api::get_ready(py)?;
-    let sample = Bound::new(py, PyOtelSpan::sample())?;
+    let sample = PyOtelSpan::bin().make(py, PyOtelSpan::sample())?;
     PyOtelSpan::bin().install(&sample);
     fast::install_all(py)?;
     match active {

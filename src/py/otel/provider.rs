@@ -8,7 +8,6 @@ use prost::Message as _;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
 
 use crate::id::{SpanId, TraceId};
 use crate::otlp::message;
@@ -63,8 +62,9 @@ struct Parts {
     sampler: Option<Py<PyAny>>,
     /// Makes the ids.
     id_generator: Option<Py<PyAny>>,
-    /// The resources of pipelines that were replaced, for their spans.
-    earlier: Vec<(Weak<Pipeline>, Py<PyAny>)>,
+    /// The resources of pipelines that were replaced, for their spans; where it follows the pipeline of
+    /// `configure`, of that too.
+    resources: Vec<(Weak<Pipeline>, Py<PyAny>)>,
 }
 
 #[pymethods]
@@ -130,14 +130,20 @@ impl PyProvider {
         });
     }
 
-    /// The attributes of the resource that its spans are sent with.
-    fn _resource_attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let resource = self.pipeline(py).map(|pipeline| {
-            // We wrote it.
-            message::ResourceSpans::decode(pipeline.resource()).unwrap_or_default()
-        });
-        let resource = resource.and_then(|resource| resource.resource);
-        to_dict(py, &resource.unwrap_or_default().attributes)
+    /// The resource of the pipeline of `configure`; None while there is none.
+    #[getter(_shared_resource)]
+    fn shared_resource<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        lifecycle::current(py)
+            .map(|pipeline| self.resource_of(py, &pipeline))
+            .transpose()
+    }
+
+    /// Has Python see another resource of the pipeline of `configure`. What ours send stays.
+    #[setter(_shared_resource)]
+    fn replace_shared_resource(&self, py: Python<'_>, resource: Py<PyAny>) {
+        if let Some(pipeline) = lifecycle::current(py) {
+            self.keep_resource(py, &pipeline, resource);
+        }
     }
 
     /// Gives the spans that start from now on another resource, if the pipeline is the provider's
@@ -158,7 +164,7 @@ impl PyProvider {
         let new = old.with_resource(resource).map_err(cannot_open)?;
         {
             let mut parts = self.parts.borrow(turn(py));
-            parts.earlier.push((Arc::downgrade(&old), earlier));
+            parts.resources.push((Arc::downgrade(&old), earlier));
         }
         if follows {
             return lifecycle::install(py, new, REPLACED_TIMEOUT);
@@ -232,7 +238,7 @@ impl PyProvider {
         visit.call(&parts.owner)?;
         visit.call(&parts.processor)?;
         visit.call(&parts.sampler)?;
-        for (_, resource) in &parts.earlier {
+        for (_, resource) in &parts.resources {
             visit.call(resource)?;
         }
         visit.call(&parts.id_generator)
@@ -288,20 +294,66 @@ impl PyProvider {
         py: Python<'py>,
         span: &Span,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let earlier = {
-            let parts = self.parts.borrow(turn(py));
-            let pipeline = Arc::as_ptr(span.trace().pipeline());
-            let mut known = parts.earlier.iter();
-            known
-                .find(|(of, _)| std::ptr::eq(of.as_ptr(), pipeline))
-                .map(|(_, resource)| resource.bind(py).clone())
-        };
-        if earlier.is_some() {
-            return Ok(earlier);
+        let pipeline = span.trace().pipeline();
+        if self.shares() {
+            return self.resource_of(py, pipeline).map(Some);
+        }
+        if let Some(earlier) = self.known_resource(py, pipeline) {
+            return Ok(Some(earlier));
         }
         self.owner(py)
             .map(|owner| owner.getattr("resource"))
             .transpose()
+    }
+
+    fn known_resource<'py>(
+        &self,
+        py: Python<'py>,
+        pipeline: &Arc<Pipeline>,
+    ) -> Option<Bound<'py, PyAny>> {
+        let parts = self.parts.borrow(turn(py));
+        let mut known = parts.resources.iter();
+        known
+            .find(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(pipeline)))
+            .map(|(_, resource)| resource.bind(py).clone())
+    }
+
+    /// The resource of a pipeline of `configure`, the same object each time.
+    fn resource_of<'py>(
+        &self,
+        py: Python<'py>,
+        pipeline: &Arc<Pipeline>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(known) = self.known_resource(py, pipeline) {
+            return Ok(known);
+        }
+        // We wrote it.
+        let written = message::ResourceSpans::decode(pipeline.resource()).unwrap_or_default();
+        let attributes = to_dict(py, &written.resource.unwrap_or_default().attributes)?;
+        let made = py
+            .import("nanospan.otel._sdk")?
+            .call_method1("resource", (attributes,))?;
+        // Somebody may have made one meanwhile: the first stays.
+        if let Some(known) = self.known_resource(py, pipeline) {
+            return Ok(known);
+        }
+        self.keep_resource(py, pipeline, made.clone().unbind());
+        Ok(made)
+    }
+
+    /// Keeps the resource of a pipeline, and none of pipelines that are gone.
+    fn keep_resource(&self, py: Python<'_>, pipeline: &Arc<Pipeline>, resource: Py<PyAny>) {
+        let is_kept = |(of, _): &(Weak<Pipeline>, Py<PyAny>)| {
+            of.strong_count() > 0 && !std::ptr::eq(of.as_ptr(), Arc::as_ptr(pipeline))
+        };
+        let gone: Vec<_> = {
+            let resources = &mut self.parts.borrow(turn(py)).resources;
+            let (kept, gone) = std::mem::take(resources).into_iter().partition(is_kept);
+            *resources = kept;
+            resources.push((Arc::downgrade(pipeline), resource));
+            gone
+        };
+        drop(gone);
     }
 
     /// Who is told of starts and ends.

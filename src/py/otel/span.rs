@@ -70,7 +70,13 @@ struct Held {
     status: Option<Py<PyAny>>,
     /// What it held when processors were told of its end.
     told: Option<Py<Content>>,
+    /// What was current before its block, if that was left in another context and the span could not
+    /// be taken back where it was entered.
+    left: Option<Box<Before>>,
 }
+
+/// What was current before a block.
+struct Before(Option<Py<PyAny>>);
 
 impl PyOtelSpan {
     #[allow(clippy::too_many_arguments, reason = "all that a handle is made of")]
@@ -249,7 +255,7 @@ impl PyOtelSpan {
     }
 
     /// An ended span keeps no other, only what is known of it already.
-    pub(super) fn let_parent_go(&self, py: Python<'_>) {
+    pub(crate) fn let_parent_go(&self, py: Python<'_>) {
         let mut held = self.held(py);
         let Ancestor::Span(parent) = &held.ancestor else {
             return;
@@ -271,6 +277,26 @@ impl PyOtelSpan {
             Ancestor::Span(parent) => Some(parent.bind(py).clone()),
             Ancestor::None | Ancestor::Context(_) => None,
         }
+    }
+
+    /// Marks the span as one that stays current somewhere because its block was left elsewhere.
+    pub(super) fn mark_left(&self, py: Python<'_>, before: Option<Bound<'_, PyAny>>) {
+        let left = Box::new(Before(before.map(Bound::unbind)));
+        let replaced = self.held(py).left.replace(left);
+        drop(replaced.and_then(|left| Some(left.0?.into_bound(py))));
+    }
+
+    /// True once such a span has ended. An open one may have been made current again.
+    #[inline]
+    pub(super) fn is_left(&self, py: Python<'_>) -> bool {
+        self.held(py).left.is_some() && !self.core().is_unfinished(turn(py))
+    }
+
+    /// What was current before the block of such a span.
+    pub(super) fn before<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let held = self.held(py);
+        let before = held.left.as_ref()?.0.as_ref()?;
+        Some(before.bind(py).clone())
     }
 
     fn known_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -875,8 +901,11 @@ impl PyOtelSpan {
                 format!("attribute '{known}' of a span that has not ended is read-only"),
             )),
             _ => {
-                // The object can be part of a cycle from now on.
+                // The object can be part of a cycle from now on, as can spans below it.
                 track(slf);
+                if let Ok(span) = value.cast_exact::<Self>() {
+                    track(span);
+                }
                 set_own_attribute(slf, name, Some(value))
             }
         }
@@ -918,6 +947,9 @@ impl PyOtelSpan {
             Ancestor::None => (),
             Ancestor::Span(parent) => visit.call(parent)?,
             Ancestor::Context(context) => visit.call(context)?,
+        }
+        if let Some(left) = &held.left {
+            visit.call(&left.0)?;
         }
         visit.call(&held.status)?;
         visit.call(&held.told)
@@ -996,6 +1028,11 @@ impl Drop for PyOtelSpan {
         drop(held.context.map(|context| context.into_bound(py)));
         drop(held.status.map(|status| status.into_bound(py)));
         drop(held.told.map(|told| told.into_bound(py)));
+        drop(
+            held.left
+                .and_then(|left| left.0)
+                .map(|before| before.into_bound(py)),
+        );
         let parent = match held.ancestor {
             Ancestor::None => return,
             Ancestor::Context(context) => return drop(context.into_bound(py)),

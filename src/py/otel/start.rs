@@ -16,7 +16,7 @@ use super::span::{Ancestor, PyOtelSpan};
 use super::tracer::PyOtelTracer;
 use crate::context::{SpanContext, SpanKind};
 use crate::pipeline::{self, Pipeline};
-use crate::py::ffi::{Recycled, turn};
+use crate::py::ffi::{Recycled, is_tracked, track, turn};
 use crate::py::lifecycle;
 use crate::py::value::{pairs, text};
 use crate::record::Target;
@@ -323,6 +323,8 @@ impl Arguments {
         ancestor: Ancestor,
     ) -> PyResult<Bound<'py, PyOtelSpan>> {
         let py = tracer.py();
+        let is_below_tracked =
+            matches!(&ancestor, Ancestor::Span(parent) if is_tracked(parent.bind(py)));
         let handle = PyOtelSpan::new(
             span,
             tracer.clone().unbind(),
@@ -331,7 +333,11 @@ impl Arguments {
             self.record_exception,
             self.set_status_on_exception,
         );
-        PyOtelSpan::bin().make(py, handle)
+        let handle = PyOtelSpan::bin().make(py, handle)?;
+        if is_below_tracked {
+            track(&handle);
+        }
+        Ok(handle)
     }
 
     /// Asks the application's id generator and sampler.
