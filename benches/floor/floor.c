@@ -298,8 +298,8 @@ static Buffer named_message(const char *key, const char *text) {
 }
 
 static int body_named(const char *name) {
-    static const char *const names[] = {"off", "plain", "cell"};
-    for (int body = 0; body < 3; body++)
+    static const char *const names[] = {"off", "plain", "cell", "otel plain", "otel cell"};
+    for (int body = 0; body < 5; body++)
         if (strcmp(name, names[body]) == 0) return body;
     return -1;
 }
@@ -312,11 +312,13 @@ static PyObject *floor_tracer(PyObject *module, PyObject *arguments, PyObject *w
     if (!PyArg_ParseTupleAndKeywords(arguments, words, "|ssd", keywords, &name, &body_name, &rate))
         return NULL;
     int body = body_named(body_name);
-    if (body < 0) return wrong(PyExc_ValueError, "body is off, plain or cell");
+    if (body < 0) return wrong(PyExc_ValueError, "body is off, plain, cell, or otel with one of them");
+    int is_otel = body == OTEL_PLAIN || body == OTEL_CELL;
+    if (is_otel && otel_variable == NULL) return wrong(PyExc_RuntimeError, "opentelemetry() first");
     if (tracers_made == MAX_TRACERS) return wrong(PyExc_RuntimeError, "too many tracers");
     Tracer *tracer = PyObject_New(Tracer, &TracerType);
     if (tracer == NULL) return NULL;
-    tracer->variable = PyContextVar_New("floor", NULL);
+    tracer->variable = is_otel ? Py_NewRef(otel_variable) : PyContextVar_New("floor", NULL);
     if (tracer->variable == NULL) return NULL;
     if (BitmapNodeType == NULL && find_bitmap_node_type(tracer->variable) < 0) return NULL;
     tracer->variable_hash = hamt_hash(tracer->variable);
@@ -326,6 +328,24 @@ static PyObject *floor_tracer(PyObject *module, PyObject *arguments, PyObject *w
     tracer->id = tracers_made++;
     scope_messages[tracer->id] = named_message(NULL, name);
     return Py_NewRef((PyObject *)tracer); /* it lives for ever, so spans need not count it */
+}
+
+/* What carries OpenTelemetry's current span: a ContextVar that has a default, the key of the span, and
+   the class of the variable's values. */
+static PyObject *floor_opentelemetry(PyObject *module, PyObject *arguments) {
+    PyObject *variable, *key, *type;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "O!UO!", &PyContextVar_Type, &variable, &key, &PyType_Type,
+                          &type))
+        return NULL;
+    if (!PyType_IsSubtype((PyTypeObject *)type, &PyDict_Type))
+        return wrong(PyExc_TypeError, "a Context is a dict");
+    if (otel_variable != NULL) return wrong(PyExc_RuntimeError, "once is enough");
+    no_arguments = PyTuple_New(0);
+    otel_variable = Py_NewRef(variable);
+    otel_key = Py_NewRef(key);
+    OtelContextType = (PyTypeObject *)Py_NewRef(type);
+    Py_RETURN_NONE;
 }
 
 /* What is queued, as one ExportTraceServiceRequest. While the worker runs it takes that itself. */
@@ -386,6 +406,7 @@ static PyObject *floor_stats(PyObject *module, PyObject *nothing) {
 
 static PyMethodDef module_functions[] = {
     {"Tracer", (PyCFunction)(void *)floor_tracer, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"opentelemetry", floor_opentelemetry, METH_VARARGS, NULL},
     {"drain", floor_drain, METH_NOARGS, NULL},
     {"last_request", floor_last_request, METH_NOARGS, NULL},
     {"worker", floor_worker, METH_O, NULL},

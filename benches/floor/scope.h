@@ -6,6 +6,10 @@
           is changed in place, which costs a tenth of a set; a cell that somebody else may see is
           left alone and a new one is set, so copies keep what they had.
 
+   And the same two with OpenTelemetry's own variable, in which there is a Context, a dict that has
+   the span under a key: OTEL_PLAIN sets another Context and sets back the one before, OTEL_CELL
+   changes it in place. A span of anybody else's in there counts as none.
+
    That nobody else sees the cell is read from reference counts: of every object on the way from the
    thread's context to it. The layouts are CPython's private ones, 3.7 to 3.13; they are only read. */
 #pragma once
@@ -42,6 +46,10 @@ static Cell *free_cells[16];
 static int free_cell_count;
 static PyTypeObject *BitmapNodeType; /* found by `find_bitmap_node_type` */
 static uint64_t left_blocks;
+/* OpenTelemetry's variable, the key of the span, and the class of its Contexts. */
+static PyObject *otel_variable, *otel_key, *no_arguments;
+static PyTypeObject *OtelContextType;
+static PyObject *spare_otel_context; /* with a None under the key, and nothing else */
 
 static PyObject *thread_context(void) {
     return PyThreadState_Get()->context;
@@ -73,7 +81,8 @@ static inline void set_variable(PyObject *variable, PyObject *value) {
         Py_DECREF(token);
 }
 
-static inline Cell *look_up_cell(Tracer *tracer, int *is_ours_alone) {
+/* The value of the tracer's variable, borrowed; NULL for none. */
+static inline PyObject *look_up(Tracer *tracer, int *is_ours_alone) {
     *is_ours_alone = 0;
     PyObject *context = thread_context();
     if (unlikely(context == NULL)) return NULL;
@@ -82,7 +91,7 @@ static inline Cell *look_up_cell(Tracer *tracer, int *is_ours_alone) {
     int alone = Py_REFCNT(map) == 1;
     for (uint32_t hash = tracer->variable_hash;; hash >>= 5) {
         /* Nodes of many variables look different: there the official way has to do. */
-        if (unlikely(Py_TYPE(node) != BitmapNodeType)) return (Cell *)get_variable(tracer->variable);
+        if (unlikely(Py_TYPE(node) != BitmapNodeType)) return get_variable(tracer->variable);
         BitmapNodeLayout *bitmap = (BitmapNodeLayout *)node;
         uint32_t bit = 1u << (hash & 31);
         if (!(bitmap->present & bit)) return NULL;
@@ -90,11 +99,15 @@ static inline Cell *look_up_cell(Tracer *tracer, int *is_ours_alone) {
         alone &= Py_REFCNT(node) == 1;
         if (pair[0] == tracer->variable) {
             *is_ours_alone = alone & (Py_REFCNT(pair[1]) == 1);
-            return (Cell *)pair[1];
+            return pair[1];
         }
         if (pair[0] != NULL) return NULL;
         node = pair[1];
     }
+}
+
+static inline Cell *look_up_cell(Tracer *tracer, int *is_ours_alone) {
+    return (Cell *)look_up(tracer, is_ours_alone);
 }
 
 static void set_cell(Tracer *tracer, Span *active) {
@@ -120,13 +133,53 @@ static void cell_dealloc(PyObject *object) {
         PyObject_Free(cell);
 }
 
+/* Borrowed. */
+static inline Span *span_in_otel_context(PyObject *context) {
+    PyObject *span = context != NULL ? PyDict_GetItemWithError(context, otel_key) : NULL;
+    return span != NULL && Py_IS_TYPE(span, &SpanType) ? (Span *)span : NULL;
+}
+
+static inline void put_in_otel_context(PyObject *context, Span *span) {
+    PyObject *value = span != NULL ? (PyObject *)span : Py_None;
+    if (unlikely(PyDict_SetItem(context, otel_key, value) < 0)) out_of_memory();
+}
+
+/* Sets a copy of a Context that has another span. */
+static void set_otel_context(Tracer *tracer, PyObject *context, Span *span) {
+    int has_more = PyDict_GET_SIZE(context) > PyDict_Contains(context, otel_key);
+    PyObject *copy = has_more ? NULL : spare_otel_context;
+    if (copy != NULL)
+        spare_otel_context = NULL;
+    else
+        copy = OtelContextType->tp_new(OtelContextType, no_arguments, NULL);
+    if (unlikely(copy == NULL || (has_more && PyDict_Update(copy, context) < 0))) out_of_memory();
+    put_in_otel_context(copy, span);
+    set_variable(tracer->variable, copy);
+    Py_DECREF(copy);
+}
+
+/* Sets back the Context that was there before a block. */
+static void set_back_otel_context(Tracer *tracer, PyObject *before) {
+    PyObject *context = Py_NewRef(get_variable(tracer->variable));
+    set_variable(tracer->variable, before);
+    if (spare_otel_context == NULL && Py_REFCNT(context) == 1 && PyDict_GET_SIZE(context) == 1) {
+        put_in_otel_context(context, NULL);
+        spare_otel_context = context;
+    } else {
+        Py_DECREF(context);
+    }
+}
+
 /* Who is active, whether or not its block has been left elsewhere. Borrowed. */
 static inline Span *carried_span(Tracer *tracer) {
     if (tracer->body == PLAIN) {
         PyObject *value = get_variable(tracer->variable);
         return value == Py_None ? NULL : (Span *)value;
     }
+    if (tracer->body == OTEL_PLAIN) return span_in_otel_context(get_variable(tracer->variable));
     int is_ours_alone;
+    if (tracer->body == OTEL_CELL)
+        return span_in_otel_context(look_up(tracer, &is_ours_alone));
     Cell *cell = look_up_cell(tracer, &is_ours_alone);
     return cell != NULL ? cell->active : NULL;
 }
@@ -159,6 +212,20 @@ static inline void enter_scope(Span *span) {
             span->previous = cell != NULL ? (Span *)Py_XNewRef((PyObject *)cell->active) : NULL;
             set_cell(tracer, span);
         }
+    } else if (tracer->body == OTEL_PLAIN) {
+        PyObject *context = get_variable(tracer->variable);
+        span->context_before = Py_NewRef(context);
+        span->previous = (Span *)Py_XNewRef((PyObject *)span_in_otel_context(context));
+        set_otel_context(tracer, context, span);
+    } else if (tracer->body == OTEL_CELL) {
+        int is_ours_alone;
+        PyObject *context = look_up(tracer, &is_ours_alone);
+        if (unlikely(context == NULL)) context = get_variable(tracer->variable); /* the default */
+        span->previous = (Span *)Py_XNewRef((PyObject *)span_in_otel_context(context));
+        if (likely(is_ours_alone))
+            put_in_otel_context(context, span);
+        else
+            set_otel_context(tracer, context, span);
     }
 }
 
@@ -192,6 +259,24 @@ static inline void leave_scope(Span *span) {
             return;
         }
         set_cell(tracer, span->previous);
+    } else if (tracer->body == OTEL_PLAIN) {
+        if (unlikely(carried_span(tracer) != span)) {
+            leave_elsewhere(span);
+            return;
+        }
+        set_back_otel_context(tracer, span->context_before);
+        Py_CLEAR(span->context_before);
+    } else if (tracer->body == OTEL_CELL) {
+        int is_ours_alone;
+        PyObject *context = look_up(tracer, &is_ours_alone);
+        if (unlikely(span_in_otel_context(context) != span)) {
+            leave_elsewhere(span);
+            return;
+        }
+        if (likely(is_ours_alone))
+            put_in_otel_context(context, span->previous);
+        else
+            set_otel_context(tracer, context, span->previous);
     }
     Py_CLEAR(span->previous);
 }

@@ -6,11 +6,12 @@
 #include <sys/mman.h>
 
 enum { PREPARED, STARTED, ENDED };
-enum { OFF, PLAIN, CELL }; /* how the active span is carried; OFF records nothing at all */
+/* How the active span is carried, see scope.h; OFF records nothing at all. */
+enum { OFF, PLAIN, CELL, OTEL_PLAIN, OTEL_CELL };
 
 typedef struct {
     PyObject_HEAD
-    PyObject *variable;     /* the ContextVar of the active span */
+    PyObject *variable;     /* the ContextVar of the active span, or OpenTelemetry's */
     uint32_t variable_hash; /* where it is in a context, see scope.h */
     uint32_t id;
     uint64_t bound; /* trace ids below are sampled, unless all are */
@@ -26,6 +27,7 @@ typedef struct Span {
     Tracer *tracer; /* tracers live for ever */
     PyObject *name, *attributes; /* while only prepared */
     struct Span *previous;       /* while active: who was before */
+    PyObject *context_before;    /* the same as OpenTelemetry's Context, for OTEL_PLAIN */
     uint8_t state, sampled, kind, looked_up, entered, left, is_root;
     uint64_t trace_id[2], span_id;
 } Span;
@@ -76,6 +78,7 @@ static inline Span *new_span(Tracer *tracer, uint8_t kind) {
         span->trace = NULL;
         span->name = span->attributes = NULL;
         span->previous = NULL;
+        span->context_before = NULL;
     }
     span->tracer = tracer;
     span->kind = kind;
@@ -189,6 +192,7 @@ static rare void drop_open(Span *span) {
         }
         Py_CLEAR(span->name);
         Py_CLEAR(span->attributes);
+        Py_CLEAR(span->context_before); /* it may hold the one before too */
         recycle(span);
         if (previous != NULL && Py_REFCNT(previous) > 1) {
             Py_DECREF(previous);
@@ -201,7 +205,7 @@ static rare void drop_open(Span *span) {
 static void span_dealloc(PyObject *object) {
     Span *span = (Span *)object;
     if (unlikely((uintptr_t)span->record | (uintptr_t)span->previous | (uintptr_t)span->name |
-                 (uintptr_t)span->attributes))
+                 (uintptr_t)span->attributes | (uintptr_t)span->context_before))
         drop_open(span);
     else
         recycle(span);

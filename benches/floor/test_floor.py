@@ -10,12 +10,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from opentelemetry import context as context_api
+from opentelemetry.context.context import Context
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "target" / "floor"))
 import floor
 
-BODIES = ["plain", "cell"]
+floor.opentelemetry(context_api._RUNTIME_CONTEXT._current_context, _SPAN_KEY, Context)
+BODIES = ["plain", "cell", "otel plain", "otel cell"]
 MILLISECOND = 1_000_000
 
 
@@ -435,3 +439,20 @@ def test_many_other_variables_do_not_matter(tracer):
             assert copy.run(tracer.active_span) is inner
 
     contextvars.Context().run(nested)
+
+
+@pytest.mark.parametrize("body", ["otel plain", "otel cell"])
+def test_the_span_is_in_opentelemetrys_context_beside_what_others_put_there(body):
+    tracer = floor.Tracer(body=body)
+    token = context_api.attach(context_api.set_value("theirs", 1))
+    with tracer.start_as_current_span("outer") as outer:
+        held = context_api.get_current()
+        assert held == {"theirs": 1, _SPAN_KEY: outer}
+        with tracer.start_as_current_span("inner") as inner:
+            assert context_api.get_value(_SPAN_KEY) is inner
+            assert held[_SPAN_KEY] is outer
+        assert context_api.get_value(_SPAN_KEY) is outer
+    assert context_api.get_value(_SPAN_KEY) is None
+    assert context_api.get_value("theirs") == 1
+    context_api.detach(token)
+    assert len(sent()) == 2

@@ -1,4 +1,4 @@
-"""What tracing costs: the table of `bench_span`, and the latencies of `bench_latency`.
+"""What tracing costs: the tables of `bench_span`, of `bench_frameworks` and of `bench_latency`.
 
 python benches/python/bench.py [--quick] [--case NAME] [--json FILE] [--bars]
 """
@@ -8,6 +8,7 @@ import json
 import platform
 import sys
 
+import bench_frameworks
 import bench_latency
 import bench_span
 
@@ -22,7 +23,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"CPython {platform.python_version()}", flush=True)
     reports = {}
-    for bench in (bench_span, bench_latency):
+    for bench in (bench_span, bench_frameworks, bench_latency):
         report = bench.report(options.quick, options.case)
         if report:
             reports[bench.__name__] = report

@@ -1,4 +1,5 @@
-"""What tracing costs the application: nanospan beside the floor, opentelemetry-sdk and ddtrace.
+"""What tracing costs the application: nanospan beside the floor, opentelemetry-sdk and ddtrace;
+then nanospan.otel beside opentelemetry-sdk, both called through OpenTelemetry's API.
 
 All in one process, on one processor. Each case runs in short stretches that take turns, in a
 context of its own; the least of them counts, less the empty loop. Export is not timed: a stretch is
@@ -52,10 +53,18 @@ def measure(rounds: int, name: str | None) -> list[table.Row]:
         rows |= harness.measure(on, running, rounds)
         for contestant in running:
             contestant.close()
+    # After the others: nanospan's own face changes when its OpenTelemetry face is imported.
+    otel = _wanted(cases.OTEL + cases.PROCESSED, name)
+    if otel:
+        running = contestants.through_otel(floor)
+        rows |= harness.measure(otel, running, rounds)
+        for contestant in running:
+            contestant.close()
     if name is None or name in "import":
         rows["import"] = imports.measure(max(3, rounds // 10))
-    titles = {case.name: case.title for case in on + off} | {"import": "import (floor: enum)"}
-    order = [case.name for case in on + off] + ["import"]
+    titles = {case.name: case.title for case in on + off + otel}
+    titles |= {"import": "import (floor: enum)"}
+    order = [*(case.name for case in on + off), "import", *(case.name for case in otel)]
     return [table.Row(name, titles[name], rows[name]) for name in order if name in rows]
 
 
@@ -67,13 +76,18 @@ def report(quick: bool, name: str | None) -> Report | None:
     if not rows:
         return None
     head = f"ns each, least of {rounds} interleaved rounds"
+    through_otel = [row for row in rows if row.name.startswith("otel-")]
+    own = [row for row in rows if row not in through_otel]
+    tables = [f"{head}\n{table.render(own)}"] if own else []
+    if through_otel:
+        tables.append(f"{head}, through OpenTelemetry's API\n{table.render(through_otel)}")
     notes = [
         f"note: without {package}, which is not here"
         for package in ("floor", "ddtrace")
         if not find_spec(package)
     ]
     return Report(
-        text="\n".join([head, table.render(rows), *notes]),
+        text="\n".join(["\n\n".join(tables), *notes]),
         data={"rounds": rounds, "rows": [vars(row) for row in rows]},
         missed=table.missed_bars(rows),
     )

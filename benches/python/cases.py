@@ -1,7 +1,7 @@
 """The work that is measured: the same statements for everybody, in everybody's own words."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # What a span of an instrumented request holds.
 ATTRIBUTES = {
@@ -120,4 +120,23 @@ ON = [
 NOT_SAMPLED = [
     Case("unsampled-with", "not sampled: with", _block(tracer="not_sampled"), spans=0),
     Case("unsampled-request", "not sampled: request", request("not_sampled"), spans=0),
+]
+
+
+def _through_otel(case: Case) -> Case:
+    less = case.less and f"otel-{case.less}"
+    title = case.title.replace("finish", "end")
+    return replace(case, name=f"otel-{case.name}", title=title, less=less)
+
+
+OTEL = [_through_otel(case) for case in ON + NOT_SAMPLED]
+# The same once more, each span told to a processor in Python that does nothing.
+PROCESSED = [
+    Case("otel-processed-with", "with a processor: with", _block(tracer="processed")),
+    Case(
+        "otel-processed-with3",
+        "with a processor: with + 3",
+        _block(lambda w, s: _attributes(w, THREE, s), tracer="processed"),
+    ),
+    Case("otel-processed-request", "with a processor: request", request("processed"), spans=DEPTH),
 ]

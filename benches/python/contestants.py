@@ -7,17 +7,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from opentelemetry import context as context_api
+from opentelemetry.context.context import Context
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import NoOpTracer, StatusCode
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 import nanospan
 from answer import PlainSpan
 from cases import EVENT, Words
 
+# The API's own. `nanospan.otel` puts another in its place, which is not to help the SDK.
+_RUNTIME_CONTEXT = context_api._RUNTIME_CONTEXT
 # Below a batch of anybody: what one stretch leaves waits until it is flushed, outside the time.
 SPANS_PER_STRETCH = 400
 
@@ -30,6 +35,9 @@ class Contestant:
     def __init__(self, name: str, **names: object) -> None:
         self.name = name
         self.names: dict[str, object] = {"EVENT": EVENT, **names}
+
+    def prepare(self) -> None:
+        """Puts in place what all contestants share. Not timed."""
 
     def flush(self) -> None:
         """Lets everything that has finished arrive. Not timed."""
@@ -49,12 +57,33 @@ class Contestant:
         """Ends what runs in the background."""
 
 
+def spans_in(memory: nanospan.MemoryExporter) -> list[PlainSpan]:
+    """What one of nanospan's exporters was given."""
+    return [
+        PlainSpan(
+            name=span.name,
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+            parent_id=span.parent_id,
+            start=span.start_time_ns,
+            end=span.end_time_ns,
+            attributes=span.attributes,
+            events=[(event.name, event.attributes) for event in span.events],
+            failed=span.status is nanospan.StatusCode.ERROR,
+            description=span.status_description,
+        )
+        for span in memory.spans()
+    ]
+
+
+# The worker sleeps until a flush.
+QUEUE = nanospan.QueueConfig(max_batch_size=10_000, max_coalescing_delay=600)
+
+
 class Nanospan(Contestant):
     def __init__(self) -> None:
         self.memory = nanospan.MemoryExporter()
-        # The worker sleeps until a flush.
-        queue = nanospan.QueueConfig(max_batch_size=10_000, max_coalescing_delay=600)
-        nanospan.configure(service_name="bench", exporter=self.memory, queue=queue)
+        nanospan.configure(service_name="bench", exporter=self.memory, queue=QUEUE)
         super().__init__(
             "nanospan",
             tracer=nanospan.tracing,
@@ -72,21 +101,7 @@ class Nanospan(Contestant):
         return nanospan.stats()["sent"]
 
     def last_spans(self) -> list[PlainSpan]:
-        return [
-            PlainSpan(
-                name=span.name,
-                trace_id=span.trace_id,
-                span_id=span.span_id,
-                parent_id=span.parent_id,
-                start=span.start_time_ns,
-                end=span.end_time_ns,
-                attributes=span.attributes,
-                events=[(event.name, event.attributes) for event in span.events],
-                failed=span.status is nanospan.StatusCode.ERROR,
-                description=span.status_description,
-            )
-            for span in self.memory.spans()
-        ]
+        return spans_in(self.memory)
 
     def close(self) -> None:
         nanospan.shutdown()
@@ -153,15 +168,23 @@ class Sdk(Contestant):
         self.exporter = _Discard()
         self.providers = []
         super().__init__(
-            "sdk", tracer=self._tracer(1.0), not_sampled=self._tracer(0.0), ERROR=StatusCode.ERROR
+            "sdk",
+            tracer=self._tracer(),
+            not_sampled=self._tracer(rate=0.0),
+            processed=self._tracer(SpanProcessor()),
+            ERROR=StatusCode.ERROR,
         )
 
-    def _tracer(self, rate: float) -> object:
+    def _tracer(self, *processors: SpanProcessor, rate: float = 1.0) -> object:
         resource = Resource.create({"service.name": "bench"})
         provider = TracerProvider(ParentBased(TraceIdRatioBased(rate)), resource)
-        provider.add_span_processor(BatchSpanProcessor(self.exporter))
+        for processor in [*processors, BatchSpanProcessor(self.exporter)]:
+            provider.add_span_processor(processor)
         self.providers.append(provider)
         return provider.get_tracer("bench")
+
+    def prepare(self) -> None:
+        context_api._RUNTIME_CONTEXT = _RUNTIME_CONTEXT
 
     def flush(self) -> None:
         for provider in self.providers:
@@ -219,3 +242,16 @@ def configured(floor: Any) -> list[Contestant]:
     if find_spec("ddtrace"):
         found.append(importlib.import_module("contestant_ddtrace").Ddtrace())
     return found
+
+
+def through_otel(floor: Any) -> list[Contestant]:
+    """Those who are called through OpenTelemetry's API, and the floor with its Context.
+
+    From now on nanospan's own face carries the active span in that Context too.
+    """
+    found: list[Contestant] = [importlib.import_module("contestant_otel").OtelFace()]
+    if floor:
+        variable = _RUNTIME_CONTEXT._current_context
+        floor.opentelemetry(variable, _SPAN_KEY, Context)
+        found += [Floor(floor, "otel cell"), Floor(floor, "otel plain")]
+    return [*found, Sdk()]

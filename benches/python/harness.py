@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from answer import check_request
-from cases import Case
+from cases import DEPTH, Case
 from contestants import SPANS_PER_STRETCH, Contestant
 
 # Statements in a row, so that the loop around them costs little beside them.
@@ -49,6 +49,7 @@ class _Lane:
         self.best = float("inf")
 
     def stretch(self) -> None:
+        self.contestant.prepare()
         before = self.contestant.arrived()
         # A context of its own: the variables of other cases would make each write of one dearer.
         context = contextvars.Context()
@@ -62,13 +63,20 @@ class _Lane:
 
     def check(self) -> None:
         """Does the work once, and looks at what arrived."""
+        self.contestant.prepare()
         before = self.contestant.arrived()
         contextvars.Context().run(exec, self.statement, dict(self.contestant.names))
         self.contestant.flush()
         assert self.contestant.arrived() - before == self.case.spans, self.contestant.name
-        if self.case.name == "request":
+        if self.case.spans == DEPTH:
             check_request(self.contestant.last_spans())
         self.contestant.forget()
+
+
+def _can_run(contestant: Contestant, case: Case) -> bool:
+    statement = case.write(contestant.words)
+    special = [name for name in ("not_sampled", "processed") if name in statement]
+    return all(name in contestant.names for name in special)
 
 
 def measure(
@@ -79,7 +87,7 @@ def measure(
         _Lane(case, contestant)
         for case in cases
         for contestant in contestants
-        if "not_sampled" in contestant.names or "not_sampled" not in case.write(contestant.words)
+        if _can_run(contestant, case)
     ]
     for lane in lanes:
         lane.check()
