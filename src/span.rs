@@ -41,6 +41,8 @@ pub(crate) struct Life {
     pub(crate) phase: Phase,
     pub(crate) start_time_ns: u64,
     pub(crate) end_time_ns: Option<u64>,
+    /// It has finished, and its record is still there to be read.
+    pub(crate) kept: bool,
     pub(crate) status: Status,
     /// What it is sent as, where others have their say in that.
     pub(crate) disguise: Option<Box<Disguise>>,
@@ -277,9 +279,9 @@ impl Span {
     /// finished by its `with` block and again by hand, and the exporter must see one duration.
     /// True if this was the first.
     pub fn finish(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> Result<bool, FinishError> {
-        self.may_finish(turn, end_time_ns)?;
         {
             let mut life = self.life.borrow(turn);
+            life.may_finish(end_time_ns)?;
             if life.phase != Phase::Open {
                 return Ok(false);
             }
@@ -298,14 +300,7 @@ impl Span {
 
     /// What [`Self::finish`] would refuse.
     pub fn may_finish(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> Result<(), FinishError> {
-        let life = self.life.borrow(turn);
-        match (life.phase, end_time_ns) {
-            (Phase::Draft, _) => Err(FinishError::Draft),
-            (Phase::Open, Some(end)) if end < life.start_time_ns => {
-                Err(FinishError::EndBeforeStart(life.start_time_ns - end))
-            }
-            _ => Ok(()),
-        }
+        self.life.borrow(turn).may_finish(end_time_ns)
     }
 
     /// The first half of [`Self::finish`] for those who tell others of the end: the span has ended,
@@ -329,6 +324,7 @@ impl Span {
                 return;
             }
             life.phase = Phase::Finished;
+            life.kept = keeps;
             self.move_to_chunk(turn, &life, keeps);
         }
         if self.is_root && !self.is_inherited() {
@@ -355,9 +351,13 @@ impl Span {
         if self.is_inherited() {
             return;
         }
-        if !self.is_unfinished(turn) {
-            if let Some(slot) = self.slot {
-                // Kept to be read, and now nobody can.
+        let (phase, kept) = {
+            let life = self.life.borrow(turn);
+            (life.phase, life.kept)
+        };
+        if !matches!(phase, Phase::Draft | Phase::Open) {
+            if let Some(slot) = self.slot.filter(|_| kept) {
+                // To be read, and now nobody can.
                 self.trace.pipeline().store().release(turn, slot, |_| ());
             }
             return;
@@ -504,6 +504,19 @@ impl Span {
             self.trace.end(turn);
         }
         had_record.then_some(before)
+    }
+}
+
+impl Life {
+    #[inline]
+    fn may_finish(&self, end_time_ns: Option<u64>) -> Result<(), FinishError> {
+        match (self.phase, end_time_ns) {
+            (Phase::Draft, _) => Err(FinishError::Draft),
+            (Phase::Open, Some(end)) if end < self.start_time_ns => {
+                Err(FinishError::EndBeforeStart(self.start_time_ns - end))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -317,6 +317,7 @@ impl Tracer {
                 phase,
                 start_time_ns,
                 end_time_ns: None,
+                kept: false,
                 status: Status::default(),
                 disguise: None,
             }),

@@ -70,7 +70,7 @@ pub(crate) enum Above<'py> {
     /// The active span, if there is one.
     Span(Option<Bound<'py, PySpan>>),
     /// What others made current in OpenTelemetry's Context: a span of which only this is known.
-    Context(SpanContext),
+    Context(Box<SpanContext>),
 }
 
 impl Entered {
@@ -161,7 +161,9 @@ impl Scope {
         if self.is_shared(py) {
             if let Err(Some(other)) = get_shared(py)? {
                 let context = otel::foreign_context(py, &other)?;
-                return Ok(context.map_or(Above::Span(None), Above::Context));
+                return Ok(context.map_or(Above::Span(None), |context| {
+                    Above::Context(Box::new(context))
+                }));
             }
         }
         self.active(py).map(Above::Span)

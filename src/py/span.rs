@@ -44,8 +44,8 @@ pub(crate) struct Recording {
 enum Of {
     /// Its own.
     Own(Span),
-    /// That of a handle of the OpenTelemetry face.
-    Otel(Py<PyOtelSpan>),
+    /// That of a handle of the OpenTelemetry face, which is there until this one dies.
+    Otel(Option<Py<PyOtelSpan>>),
 }
 
 /// What the handle holds of Python's. It is moved out before it is dropped: the death of a handle may
@@ -99,7 +99,7 @@ impl PySpan {
             return Ok(native.clone());
         }
         let recording = Some(Recording {
-            of: Of::Otel(span.unbind()),
+            of: Of::Otel(Some(span.unbind())),
             scope,
             held: Guarded::default(),
         });
@@ -110,7 +110,7 @@ impl PySpan {
     pub(crate) fn otel<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyOtelSpan>> {
         match &self.recording.as_ref()?.of {
             Of::Own(_) => None,
-            Of::Otel(otel) => Some(otel.bind(py)),
+            Of::Otel(otel) => otel.as_ref().map(|otel| otel.bind(py)),
         }
     }
 
@@ -234,7 +234,11 @@ impl PySpan {
         };
         let span = match &recording.of {
             Of::Own(span) => span,
-            Of::Otel(otel) => return PyOtelSpan::finish(otel.bind(py), end_time_ns),
+            Of::Otel(otel) => {
+                return otel.as_ref().map_or(Ok(false), |otel| {
+                    PyOtelSpan::finish(otel.bind(py), end_time_ns)
+                });
+            }
         };
         let pipeline = span.trace().pipeline();
         let told = otel::processor_of_native(py, span);
@@ -349,7 +353,7 @@ impl Recording {
     fn span(&self) -> &Span {
         match &self.of {
             Of::Own(span) => span,
-            Of::Otel(otel) => otel.get().core(),
+            Of::Otel(otel) => otel.as_ref().expect("the handle lives").get().core(),
         }
     }
 
@@ -689,15 +693,15 @@ thread_local! {
 /// the next, would overflow the stack otherwise.
 impl Drop for PySpan {
     fn drop(&mut self) {
-        let Some(recording) = self.recording.take() else {
+        let Some(recording) = &mut self.recording else {
             return;
         };
         let py = dropping();
-        match recording.of {
-            Of::Own(mut span) => span.discard(turn(py)),
-            Of::Otel(otel) => drop(otel.into_bound(py)),
+        match &mut recording.of {
+            Of::Own(span) => span.discard(turn(py)),
+            Of::Otel(otel) => drop(otel.take().map(|otel| otel.into_bound(py))),
         }
-        let held = recording.held.into_inner();
+        let held = std::mem::take(recording.held.get_mut());
         drop(held.name.map(|name| name.into_bound(py)));
         let last = |span: Py<PySpan>| {
             let span = span.into_bound(py);

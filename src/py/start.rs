@@ -127,7 +127,7 @@ impl Arguments {
             ParentArgument::Active => tracer.scope().above(py)?,
             ParentArgument::Span(span) => Above::Span(Some(span.bind(py).clone())),
             ParentArgument::Root => Above::Span(None),
-            ParentArgument::Context(context) => Above::Context(context.clone()),
+            ParentArgument::Context(context) => Above::Context(Box::new(context.clone())),
         };
         let name = self.name_text(py);
         let from = above.as_parent();

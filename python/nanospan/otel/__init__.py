@@ -30,8 +30,8 @@ if TYPE_CHECKING or _core.__name__ == "nanospan._core":
     opentelemetry.trace.Span.register(Span)
     opentelemetry.trace.Tracer.register(Tracer)
 
-    from nanospan.otel._provider import TracerProvider, from_environment, install
+    from nanospan.otel._provider import TracerProvider, from_environment, install, share
 else:  # the extension does not load, and `nanospan` has said so
-    from nanospan.otel._noop import Span, Tracer, TracerProvider, from_environment, install
+    from nanospan.otel._noop import Span, Tracer, TracerProvider, from_environment, install, share
 
-__all__ = ["Span", "Tracer", "TracerProvider", "from_environment", "install"]
+__all__ = ["Span", "Tracer", "TracerProvider", "from_environment", "install", "share"]

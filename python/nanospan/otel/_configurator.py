@@ -54,8 +54,7 @@ class NanospanConfigurator:
 
 def make_provider(**options: Any) -> TracerProvider:
     """Make our provider: for variables and for configuration files, this is where it comes from."""
-    from nanospan.otel import TracerProvider
-    from nanospan.otel._provider import share
+    from nanospan.otel import TracerProvider, share
 
     provider = TracerProvider(**options)
     share(provider)

@@ -40,6 +40,10 @@ def from_environment() -> TracerProvider:
     return TracerProvider()
 
 
+def share(provider: TracerProvider) -> None:
+    """Do nothing."""
+
+
 def install(**arguments: Any) -> TracerProvider:
     """Return a provider whose tracers do nothing; the global one stays as it is."""
     return TracerProvider()

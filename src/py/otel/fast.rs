@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
 use super::api::api;
 use super::attribute::{key, plain};
@@ -14,11 +14,14 @@ use super::start::Arguments as StartArguments;
 use super::tracer::PyOtelTracer;
 use crate::context::SpanKind;
 use crate::py::ffi::{Arguments, Method, install, slow, turn};
+use crate::value::Value;
 
 /// Puts the fast methods on their classes.
 pub(super) fn install_all(py: Python<'_>) -> PyResult<()> {
     let span = py.get_type::<PyOtelSpan>();
     install::<SetAttribute>(&span)?;
+    install::<SetStatus>(&span)?;
+    install::<AddEvent>(&span)?;
     install::<IsRecording>(&span)?;
     install::<GetSpanContext>(&span)?;
     install::<End>(&span)?;
@@ -115,6 +118,68 @@ impl Method for SetAttribute {
             return Ok(None);
         };
         core.set_attribute(turn(py), name, value);
+        Ok(Some(none(py)))
+    }
+}
+
+struct SetStatus;
+
+impl Method for SetStatus {
+    type Class = PyOtelSpan;
+    const NAME: &'static CStr = c"set_status";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyOtelSpan>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let py = this.py();
+        let (status, description) = if let Some([status]) = arguments.only() {
+            (status, None)
+        } else if let Some([status, description]) = arguments.only() {
+            (status, Some(description))
+        } else {
+            return Ok(None);
+        };
+        this.get().set_status(py, &status, description.as_deref())?;
+        Ok(Some(none(py)))
+    }
+}
+
+struct AddEvent;
+
+/// Events with more attributes than this are left to the slow method.
+const MOST: usize = 4;
+
+impl Method for AddEvent {
+    type Class = PyOtelSpan;
+    const NAME: &'static CStr = c"add_event";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyOtelSpan>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let py = this.py();
+        let Some([name, attributes]) = arguments.only() else {
+            return Ok(None);
+        };
+        let (core, turn) = (this.get().core(), turn(py));
+        let (Some(name), Ok(attributes)) = (key(&name), attributes.cast_exact::<PyDict>()) else {
+            return Ok(None);
+        };
+        if attributes.len() > MOST || !core.is_recording(turn) {
+            return Ok(None);
+        }
+        let max_length = this.get().max_nested_length();
+        let mut held: [Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>; MOST] = Default::default();
+        for (place, item) in held.iter_mut().zip(attributes.iter()) {
+            *place = Some(item);
+        }
+        let mut pairs: [(&str, Value<'_>); MOST] = [("", Value::Bool(false)); MOST];
+        let mut count = 0;
+        for (name, value) in held.iter().flatten() {
+            let (Some(name), Some(value)) = (key(name), plain(value, max_length)) else {
+                return Ok(None);
+            };
+            pairs[count] = (name, value);
+            count += 1;
+        }
+        core.add_event(turn, name, None, pairs[..count].iter().copied());
         Ok(Some(none(py)))
     }
 }

@@ -295,7 +295,7 @@ impl PyProvider {
         span: &Span,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let pipeline = span.trace().pipeline();
-        if self.shares() {
+        if self.shares(py) {
             return self.resource_of(py, pipeline).map(Some);
         }
         if let Some(earlier) = self.known_resource(py, pipeline) {

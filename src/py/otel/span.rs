@@ -41,10 +41,10 @@ struct Body {
 
 /// Whose span it is.
 enum Of {
-    /// Its own, made by this tracer.
-    Own(Span, Py<PyOtelTracer>),
-    /// The native handle's.
-    Native(Py<PySpan>),
+    /// Its own, made by this tracer, which is there until the handle dies.
+    Own(Span, Option<Py<PyOtelTracer>>),
+    /// The native handle's, which is there until this one dies.
+    Native(Option<Py<PySpan>>),
 }
 
 /// What a span has above it.
@@ -95,7 +95,7 @@ impl PyOtelSpan {
             ..Held::default()
         };
         Self(Some(Body {
-            of: Of::Own(span, tracer),
+            of: Of::Own(span, Some(tracer)),
             record_exception,
             set_status_on_exception,
             held: Guarded::new(held),
@@ -105,7 +105,7 @@ impl PyOtelSpan {
     /// The OpenTelemetry handle of a span of the native face.
     fn of_native(span: Py<PySpan>) -> Self {
         Self(Some(Body {
-            of: Of::Native(span),
+            of: Of::Native(Some(span)),
             record_exception: true,
             set_status_on_exception: true,
             held: Guarded::default(),
@@ -136,9 +136,9 @@ impl PyOtelSpan {
         match &self.body().of {
             Of::Own(span, _) => span,
             Of::Native(native) => native
-                .get()
-                .core()
-                .expect("the no-op span has no other handle"),
+                .as_ref()
+                .and_then(|native| native.get().core())
+                .expect("the handle lives, and the no-op span has no other"),
         }
     }
 
@@ -146,13 +146,13 @@ impl PyOtelSpan {
     pub(crate) fn native<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PySpan>> {
         match &self.body().of {
             Of::Own(..) => None,
-            Of::Native(native) => Some(native.bind(py)),
+            Of::Native(native) => native.as_ref().map(|native| native.bind(py)),
         }
     }
 
     fn tracer(&self) -> Option<&PyOtelTracer> {
         match &self.body().of {
-            Of::Own(_, tracer) => Some(tracer.get()),
+            Of::Own(_, tracer) => tracer.as_ref().map(Py::get),
             Of::Native(_) => None,
         }
     }
@@ -172,6 +172,11 @@ impl PyOtelSpan {
 
     pub(super) fn max_length(&self) -> Option<usize> {
         self.provider().and_then(|provider| provider.max_length)
+    }
+
+    pub(super) fn max_nested_length(&self) -> Option<usize> {
+        self.provider()
+            .and_then(|provider| provider.max_nested_length)
     }
 
     fn bounds(&self, whose: Whose) -> Bounds<'_> {
@@ -235,8 +240,9 @@ impl PyOtelSpan {
     pub(crate) fn finish(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<bool> {
         let py = slf.py();
         match &slf.get().body().of {
-            Of::Own(_, tracer) => end::end(slf, tracer.get().provider.get(), end_time_ns),
-            Of::Native(native) => PySpan::end(native.bind(py), end_time_ns),
+            Of::Own(_, Some(tracer)) => end::end(slf, tracer.get().provider.get(), end_time_ns),
+            Of::Native(Some(native)) => PySpan::end(native.bind(py), end_time_ns),
+            Of::Own(_, None) | Of::Native(None) => Ok(false),
         }
     }
 
@@ -801,7 +807,19 @@ impl PyOtelSpan {
             if self.core().status(turn(py)).code == StatusCode::Ok || code == StatusCode::Unset {
                 return Ok(());
             }
-            api.status_class.bind(py).call1((status, description))?
+            let why = match description {
+                None => None,
+                Some(description) => match description.cast_exact::<PyString>() {
+                    Ok(why) if code == StatusCode::Error => Some(why),
+                    // The API says in the log what is wrong with it.
+                    _ => {
+                        let given = api.status_class.bind(py).call1((status, description))?;
+                        return self.take_status(py, api, &given);
+                    }
+                },
+            };
+            self.put_status(py, code, why.map(text).as_deref(), None);
+            return Ok(());
         } else {
             return Ok(());
         };
@@ -1014,16 +1032,16 @@ thread_local! {
 /// the next, would overflow the stack otherwise.
 impl Drop for PyOtelSpan {
     fn drop(&mut self) {
-        let Some(body) = self.0.take() else { return };
+        let Some(body) = &mut self.0 else { return };
         let py = dropping();
-        match body.of {
-            Of::Own(mut span, tracer) => {
+        match &mut body.of {
+            Of::Own(span, tracer) => {
                 span.discard(turn(py));
-                drop(tracer.into_bound(py));
+                drop(tracer.take().map(|tracer| tracer.into_bound(py)));
             }
-            Of::Native(native) => drop(native.into_bound(py)),
+            Of::Native(native) => drop(native.take().map(|native| native.into_bound(py))),
         }
-        let held = body.held.into_inner();
+        let held = std::mem::take(body.held.get_mut());
         drop(held.name.map(|name| name.into_bound(py)));
         drop(held.context.map(|context| context.into_bound(py)));
         drop(held.status.map(|status| status.into_bound(py)));
