@@ -145,11 +145,11 @@ def test_threads_with_blocks_of_both_faces_do_not_meet(recording, tracer):
 
 def test_what_happens_in_a_copy_of_the_context_stays_there(tracer):
     def inside():
-        tracer_block = tracer.start_as_current_span("inside")
-        tracer_block.__enter__()
-        context.attach(baggage.set_baggage("k", "v"))
+        context.attach(trace.set_span_in_context(span, baggage.set_baggage("k", "v")))
         return current()
 
+    with tracer.start_as_current_span("inside") as span:
+        pass
     with tracer.start_as_current_span("outside"):
         assert contextvars.copy_context().run(inside) == "inside"
         assert (current(), baggage.get_all()) == ("outside", {})
@@ -396,7 +396,9 @@ def test_a_span_left_open_by_its_block_can_be_made_current_again(tracer):
         contextvars.copy_context().run(block.__exit__, None, None, None)
         with trace.use_span(span):
             assert current() == "open"
-            assert tracer.start_span("child").parent is span.get_span_context()
+            child = tracer.start_span("child")
+            assert child.parent is span.get_span_context()
+            child.end()
         span.end()
         assert tracing.active_span().name == "outer"
 

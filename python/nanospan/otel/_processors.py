@@ -67,7 +67,10 @@ class Processors:
     def shutdown(self) -> None:
         """Shut all of them down."""
         for processor in self._told:
-            processor.shutdown()
+            try:
+                processor.shutdown()
+            except Exception as error:
+                _log.processor_raised("shutdown", error)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Flush all of them, as long as time is left. True if each said so."""
@@ -77,7 +80,10 @@ class Processors:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            if processor.force_flush(int(left * 1000)) is False:
+            try:
+                flushed &= processor.force_flush(int(left * 1000)) is not False
+            except Exception as error:
+                _log.processor_raised("force_flush", error)
                 flushed = False
         return flushed
 

@@ -62,7 +62,7 @@ class TracerProvider(trace.TracerProvider):
         native_sampler = _samplers.native(self.sampler)
         if _shares:
             self._core = _core._Provider(shares=True)
-            self._resource = _sdk.resource(self._core._resource_attributes())
+            self._resource = _sdk.resource({})
         else:
             self._resource = _resource.detect() if resource is None else resource
             limits, max_length, max_nested_length = _limits.native(self._span_limits)
@@ -113,6 +113,9 @@ class TracerProvider(trace.TracerProvider):
     @property
     def resource(self) -> Any:
         """What makes the spans."""
+        if self._shares:
+            # Of the last pipeline, where there is none now.
+            self._resource = self._core._shared_resource or self._resource
         return self._resource
 
     def get_tracer(
@@ -184,17 +187,18 @@ class TracerProvider(trace.TracerProvider):
 
     def _update_resource(self, resource: Any) -> None:
         with self._tracers_lock:
-            earlier = self._resource
+            earlier = self.resource
             self._resource = earlier.merge(resource)
+            if self._shares:
+                self._core._shared_resource = self._resource
+                return
             attributes = _resource.attributes(self._resource)
             self._core._set_resource(earlier, attributes, self._resource.schema_url)
 
     def _handle_fork(self) -> None:
         """Tell the process apart from the one that it was forked from."""
         self._tracers_lock = threading.Lock()
-        if self._shares:
-            self._resource = _sdk.resource(self._core._resource_attributes())
-        else:
+        if not self._shares:
             self._update_resource(_resource.of_process(self._resource))
 
 
