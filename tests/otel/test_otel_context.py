@@ -191,9 +191,7 @@ def _attach(tracer):
 
 OURS = {"start_as_current_span": _ours, "native": _native}
 APIS = {"use_span": _use_span, "attach": _attach}
-every_block = pytest.mark.parametrize(
-    "block", [*OURS.values(), *APIS.values()], ids=[*OURS, *APIS]
-)
+every_block = pytest.mark.parametrize("block", [*OURS.values(), *APIS.values()], ids=[*OURS, *APIS])
 every_block_of_ours = pytest.mark.parametrize("block", OURS.values(), ids=OURS)
 
 

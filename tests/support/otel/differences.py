@@ -52,7 +52,8 @@ class Difference:
 
 
 _OWN_FRAMES = re.compile(
-    r'  File "[^"]*/(?:(?:opentelemetry|nanospan/otel)/[^"]*|contextlib\.py)", line \d+, in \w+\n(?:    .*\n)*'
+    r'  File "[^"]*/(?:(?:opentelemetry|nanospan/otel)/[^"]*|contextlib\.py)"'
+    r", line \d+, in \w+\n(?:    .*\n)*"
 )
 
 
