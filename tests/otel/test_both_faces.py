@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 from opentelemetry.trace import NonRecordingSpan, StatusCode
 
 import nanospan
-from nanospan import ROOT, FileExporter, MemoryExporter, SpanKind, tracing
+from nanospan import ROOT, MemoryExporter, SpanKind, tracing
 from support.otel.same import REMOTE, under
 from support.process import checked_python
 from support.recording import OTHER, fresh_name
@@ -255,7 +255,9 @@ def test_baggage_survives_blocks_and_is_there_inside_of_them(tracer, way):
     assert baggage.get_baggage("user") is None
 
 
-@pytest.mark.parametrize("held", [None, "before"], ids=["in an empty Context", "beside other baggage"])
+@pytest.mark.parametrize(
+    "held", [None, "before"], ids=["in an empty Context", "beside other baggage"]
+)
 @pytest.mark.parametrize("way", list(_WAYS.values())[:4], ids=list(_WAYS)[:4])
 def test_what_is_attached_in_a_block_and_never_detached_ends_with_it(tracer, way, held):
     context.attach(baggage.set_baggage("held", held) if held else context.Context())
@@ -426,7 +428,9 @@ def test_a_native_span_tells_processors_what_the_apis_does(provider):
     assert (native.start_time, native.end_time, native.kind) == (5, 9, trace.SpanKind.CLIENT)
     assert native.parent.span_id == root.get_span_context().span_id
     assert (native.status.status_code, native.status.description) == (StatusCode.ERROR, "why")
-    assert [(e.name, e.timestamp, dict(e.attributes)) for e in native.events] == [("e", 6, {"k": 1})]
+    assert [(e.name, e.timestamp, dict(e.attributes)) for e in native.events] == [
+        ("e", 6, {"k": 1})
+    ]
     assert [one.context.span_id for one in native.links] == [int.from_bytes(b"s" * 8, "big")]
     assert native.instrumentation_scope.name == "nanospan"
     assert native.resource is provider.resource
@@ -619,7 +623,8 @@ tracer = trace.get_tracer("x")
 parent = trace.NonRecordingSpan(trace.SpanContext(7, 9, True, trace.TraceFlags(1)))
 with trace.use_span(parent):
     with tracer.start_as_current_span("a") as a, tracing.start_as_current_span("b") as b:
-        print(a.is_recording(), b.is_recording(), trace.get_current_span().get_span_context().span_id)
+        current = trace.get_current_span().get_span_context()
+        print(a.is_recording(), b.is_recording(), current.span_id)
 names()
 """
     assert run(code) == "False False 9\n\n"
