@@ -623,7 +623,8 @@ tracer = trace.get_tracer("x")
 parent = trace.NonRecordingSpan(trace.SpanContext(7, 9, True, trace.TraceFlags(1)))
 with trace.use_span(parent):
     with tracer.start_as_current_span("a") as a, tracing.start_as_current_span("b") as b:
-        print(a.is_recording(), b.is_recording(), trace.get_current_span().get_span_context().span_id)
+        current = trace.get_current_span().get_span_context()
+        print(a.is_recording(), b.is_recording(), current.span_id)
 names()
 """
     assert run(code) == "False False 9\n\n"

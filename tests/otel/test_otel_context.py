@@ -1,12 +1,12 @@
 """The current span follows tasks, threads and copies of contexts; and blocks may be left elsewhere.
 
 A generator that is closed by an event loop, by another task or by the garbage collector leaves its
-block in another context than it entered it in. That is no error: nothing is said in the log, the span
-ends, and where the block was entered what was current before is so again. Two limits:
+block in another context than it entered it in. That is no error: nothing is said in the log, the
+span ends, and where the block was entered what was current before is so again. Two limits:
 
-- While code runs in that context it cannot be reached. There `get_current_span` gives the ended span
-  until the next of our spans starts in it, which comes under the right parent. A block of the API's own
-  (`use_span`, `attach`) stays there, as with opentelemetry-sdk.
+- While code runs in that context it cannot be reached. There `get_current_span` gives the ended
+  span until the next of our spans starts in it, which comes under the right parent. A block of the
+  API's own (`use_span`, `attach`) stays there, as with opentelemetry-sdk.
 - Where contexts cannot be told apart (CPython 3.14, `NANOSPAN_NO_CELLS`) that is always so.
 """
 

@@ -34,7 +34,8 @@ class Processors:
         self._core._processor = self if processors else None
 
     def add_span_processor(self, span_processor: Any) -> None:
-        """Add one to be told after the others."""
+        """Add one to be told after the others. Raises `ImportError` where the SDK is missing."""
+        _sdk.readable_class()
         with self._lock:
             self._span_processors += (span_processor,)
 

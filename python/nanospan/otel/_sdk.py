@@ -96,7 +96,7 @@ def resource(attributes: dict[str, Any]) -> Any:
 
 def readable(facts: dict[str, Any], dropped: tuple[int, int, int]) -> Any:
     """Return a span as processors see ended ones."""
-    span = _readable_class()(**facts)
+    span = readable_class()(**facts)
     span._held = [
         (facts[name], count)
         for name, count in zip(("attributes", "events", "links"), dropped, strict=True)
@@ -105,7 +105,8 @@ def readable(facts: dict[str, Any], dropped: tuple[int, int, int]) -> Any:
 
 
 @functools.cache
-def _readable_class() -> Any:
+def readable_class() -> Any:
+    """Return the class of what processors are told of an end: one of the SDK's."""
     base = find("opentelemetry.sdk.trace", "ReadableSpan")
     if base is None:
         raise ImportError("span processors need opentelemetry-sdk: pip install opentelemetry-sdk")

@@ -91,7 +91,10 @@ fn tell(span: &Bound<'_, PyOtelSpan>, processor: &Bound<'_, PyAny>) -> PyResult<
     let py = span.py();
     let told = processor.call_method1("_on_ending", (span,));
     hear(py, "_on_ending", told.map(drop))?;
-    let readable = span.get().make_readable(py)?;
+    let readable = match span.get().make_readable(py) {
+        Ok(readable) => readable,
+        Err(error) => return hear(py, "on_end", Err(error)),
+    };
     let told = processor.call_method1("on_end", (&readable,));
     hear(py, "on_end", told.map(drop))?;
     let core = span.get().core();
