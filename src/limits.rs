@@ -28,6 +28,18 @@ pub enum Surplus {
     Oldest,
 }
 
+impl SpanLimits {
+    /// None.
+    pub const UNLIMITED: Self = Self {
+        attribute_count: usize::MAX,
+        attribute_value_length: None,
+        event_count: usize::MAX,
+        link_count: usize::MAX,
+        attribute_per_event_count: usize::MAX,
+        attribute_per_link_count: usize::MAX,
+    };
+}
+
 impl Default for SpanLimits {
     fn default() -> Self {
         Self {

@@ -60,6 +60,10 @@ class WireMachine(machine_for(otel.TracerProvider)):
     def other(self, **options):
         return otel.TracerProvider(exporter=self.exporter, **options)
 
+    def flush_options(self, given):
+        # Within no time ours says that it has not sent what is on its way.
+        return {**given, "timeout_millis": max(10_000, given.get("timeout_millis", 0))}
+
     def teardown(self):
         super().teardown()
         if self.alike and self.right.provider:

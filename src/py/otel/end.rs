@@ -11,10 +11,12 @@ use super::read::{context_of, target_of};
 use super::span::PyOtelSpan;
 use super::start::{header_of, time};
 use crate::context::{Status, StatusCode};
+use crate::limits::SpanLimits;
 use crate::py::ffi::turn;
 use crate::py::lifecycle;
 use crate::py::span::PySpan;
 use crate::py::value::{Reader, pairs, text};
+use crate::record::Rules;
 use crate::span::{Disguise, FinishError, Span};
 
 /// Ends a span; what it holds is sent. True if this was its first end.
@@ -168,7 +170,9 @@ fn take_over(span: &Span, readable: &Bound<'_, PyAny>) -> PyResult<()> {
     };
     let turn = turn(py);
     span.set_disguise(turn, disguise);
-    span.change(turn, |record, rules| {
+    // Processors may go beyond the limits, as with the SDK.
+    let rules = Rules::from(&SpanLimits::UNLIMITED);
+    span.change(turn, |record, _| {
         record.set_name(&name);
         record.clear_attributes(dropped_attributes);
         pairs(&attributes.attributes)
