@@ -85,8 +85,9 @@ def metadata_faults(text: bytes, version: str) -> Iterator[str]:
     metadata = Metadata.from_email(text, validate=True)
     if (metadata.name, str(metadata.version)) != ("nanospan", version):
         yield f"calls itself {metadata.name} {metadata.version}"
-    if metadata.requires_dist:
-        yield f"depends on {metadata.requires_dist}"
+    for need in metadata.requires_dist or ():
+        if need.marker is None or need.marker.evaluate({"extra": ""}):
+            yield f"depends on {need}"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     if (metadata.description or "").strip() != readme.strip():
         yield "has another description than README.md"

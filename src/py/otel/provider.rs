@@ -162,6 +162,10 @@ impl PyProvider {
             return Ok(());
         };
         let new = old.with_resource(resource).map_err(cannot_open)?;
+        if old.is_closed() {
+            let now = Instant::now();
+            new.end_shutdown(new.begin_close(now), now);
+        }
         {
             let mut parts = self.parts.borrow(turn(py));
             parts.resources.push((Arc::downgrade(&old), earlier));
@@ -220,13 +224,21 @@ impl PyProvider {
         if self.shares(py) {
             return lifecycle::shutdown(py, timeout);
         }
-        let Some(pipeline) = self.pipeline(py) else {
-            return true;
-        };
+        let mut ending: Vec<_> = self.pipeline(py).into_iter().collect();
+        {
+            // Spans that started before the resource changed are still open in these.
+            let parts = self.parts.borrow(turn(py));
+            let earlier = parts.resources.iter().filter_map(|(of, _)| of.upgrade());
+            ending.extend(earlier.filter(|pipeline| !pipeline.is_inherited()));
+        }
         let deadline = Instant::now() + timeout;
-        let flush = pipeline.begin_close(deadline);
-        let sent = py.detach(|| pipeline.end_shutdown(flush, deadline));
-        lifecycle::deliver(py, &pipeline);
+        let begin = |pipeline: &Arc<Pipeline>| pipeline.begin_close(deadline);
+        let begun: Vec<_> = ending.iter().map(begin).collect();
+        let mut sent = true;
+        for (pipeline, flush) in ending.iter().zip(begun) {
+            sent &= py.detach(|| pipeline.end_shutdown(flush, deadline));
+            lifecycle::deliver(py, pipeline);
+        }
         sent
     }
 
