@@ -95,8 +95,8 @@ else:
             "get_current_span": "use nanospan.tracing.active_span()",
             "use_span": "use nanospan.tracing.set_active_span(span)",
             "get_tracer_provider": "use nanospan.tracing",
-            "set_tracer_provider": "use nanospan.configure(exporter=...)",
-            "TracerProvider": "use nanospan.configure(exporter=...)",
+            "set_tracer_provider": "use nanospan.configure(exporter=...) or nanospan.install()",
+            "TracerProvider": "use nanospan.configure(exporter=...) or nanospan.otel",
         }.get(name)
         text = f"module 'nanospan' has no attribute '{name}'"
         raise AttributeError(f"{text}: {instead}" if instead else text)
