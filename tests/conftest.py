@@ -19,6 +19,7 @@ for _variable in [name for name in os.environ if name.startswith("OTEL_")]:
 # replayed; the other two look somewhere new each time.
 _common = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=50, **_common)
+settings.register_profile("sample", max_examples=100, derandomize=True, **_common)
 settings.register_profile("ci", max_examples=500, derandomize=True, **_common)
 settings.register_profile("night", max_examples=20_000, **_common)
 settings.load_profile("dev")

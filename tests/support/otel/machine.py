@@ -36,8 +36,16 @@ from support.otel.differences import INTENDED, Difference
 from support.otel.observed import Observed
 from support.otel.side import CountedIds, Meddler, Recorder, ScriptedSampler, Side
 
-STEPS = settings(stateful_step_count=30)
-"""How long a run of calls gets; how many runs is for the profile to say."""
+_NIGHT = 20_000
+_ENOUGH_BY_DAY = 200
+STEPS = settings(
+    stateful_step_count=30,
+    # A run takes a twentieth of a second: that many only where there is a night for them.
+    max_examples=_NIGHT
+    if settings().max_examples >= _NIGHT
+    else min(settings().max_examples, _ENOUGH_BY_DAY),
+)
+"""How long a run of calls gets, and how many runs there are."""
 
 
 class SidesDiffer(AssertionError):
