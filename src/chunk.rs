@@ -23,7 +23,12 @@ pub struct InstrumentationScope {
 impl InstrumentationScope {
     /// The scope of a tracer. Tracers live as long as the program, and so do their scopes.
     pub fn new(name: &str, version: Option<&str>) -> &'static Self {
-        Self::with(name, version, "", std::iter::empty())
+        Self::with(name, version, "", std::iter::empty()).leak()
+    }
+
+    /// The scope for as long as the program lives.
+    pub fn leak(self) -> &'static Self {
+        Box::leak(Box::new(self))
     }
 
     /// The same with the schema of its attribute names, and attributes of its own.
@@ -32,7 +37,7 @@ impl InstrumentationScope {
         version: Option<&str>,
         schema_url: &str,
         attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
-    ) -> &'static Self {
+    ) -> Self {
         const ATTRIBUTES: u32 = 3;
         let mut bytes = Vec::new();
         put_bytes(&mut bytes, 1, name.as_bytes());
@@ -45,7 +50,7 @@ impl InstrumentationScope {
         }
         bytes.extend_from_slice(own.as_bytes());
         let schema_url = schema_url.to_owned();
-        Box::leak(Box::new(Self { bytes, schema_url }))
+        Self { bytes, schema_url }
     }
 
     /// The `InstrumentationScope` message.

@@ -268,7 +268,7 @@ fn queue_of(came: Option<&Bound<'_, PyAny>>) -> PyResult<QueueConfig> {
 }
 
 /// How long a replaced pipeline may take for what it has not sent yet.
-const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Sends everything that has finished and ends tracing.
 ///

@@ -3,6 +3,7 @@
 
 mod argument;
 mod block;
+mod chain;
 mod clock;
 mod config;
 mod context;

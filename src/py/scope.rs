@@ -113,17 +113,6 @@ fn new_cell<'py>(py: Python<'py>, span: Option<&Bound<'_, PySpan>>) -> PyResult<
     Bound::new(py, Cell(Guarded::new(span)))
 }
 
-/// What is current in OpenTelemetry's Context: a span of ours, or what others have put there.
-fn get_shared(py: Python<'_>) -> PyResult<Shared<'_>> {
-    let Some(current) = otel::current(py, None)? else {
-        return Ok(Err(None));
-    };
-    match current.cast_into_exact::<PyOtelSpan>() {
-        Ok(span) => PySpan::of_otel(span, of_namespace(py, DEFAULT_NAMESPACE)?).map(Ok),
-        Err(other) => Ok(Err(Some(other.into_inner()))),
-    }
-}
-
 type Shared<'py> = Result<Bound<'py, PySpan>, Option<Bound<'py, PyAny>>>;
 
 impl Scope {
@@ -138,12 +127,26 @@ impl Scope {
 
     /// The active span of the current context. A span whose block was left in another context is
     /// not active any more: the one before it is.
-    pub(crate) fn active<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
-        let mut span = if self.is_shared(py) {
-            get_shared(py)?.ok()
+    pub(crate) fn active<'py>(
+        &'static self,
+        py: Python<'py>,
+    ) -> PyResult<Option<Bound<'py, PySpan>>> {
+        let span = if self.is_shared(py) {
+            self.get_shared(py)?.ok()
         } else {
             self.get(py)?
         };
+        self.past_left(py, span)
+    }
+
+    /// A span that was found active, or the one before it if its block was left elsewhere.
+    #[inline]
+    fn past_left<'py>(
+        &self,
+        py: Python<'py>,
+        span: Option<Bound<'py, PySpan>>,
+    ) -> PyResult<Option<Bound<'py, PySpan>>> {
+        let mut span = span;
         let mut stepped = false;
         while let Some(left) = span.take_if(|span| span.get().is_left(py)) {
             span = left.get().before(py);
@@ -157,16 +160,31 @@ impl Scope {
 
     /// What a span that starts now comes under.
     #[inline]
-    pub(crate) fn above<'py>(&self, py: Python<'py>) -> PyResult<Above<'py>> {
-        if self.is_shared(py) {
-            if let Err(Some(other)) = get_shared(py)? {
+    pub(crate) fn above<'py>(&'static self, py: Python<'py>) -> PyResult<Above<'py>> {
+        if !self.is_shared(py) {
+            return self.active(py).map(Above::Span);
+        }
+        match self.get_shared(py)? {
+            Ok(span) => self.past_left(py, Some(span)).map(Above::Span),
+            Err(None) => Ok(Above::Span(None)),
+            Err(Some(other)) => {
                 let context = otel::foreign_context(py, &other)?;
-                return Ok(context.map_or(Above::Span(None), |context| {
+                Ok(context.map_or(Above::Span(None), |context| {
                     Above::Context(Box::new(context))
-                }));
+                }))
             }
         }
-        self.active(py).map(Above::Span)
+    }
+
+    /// What is current in OpenTelemetry's Context: a span of ours, or what others have put there.
+    fn get_shared<'py>(&'static self, py: Python<'py>) -> PyResult<Shared<'py>> {
+        let Some(current) = otel::current(py, None)? else {
+            return Ok(Err(None));
+        };
+        match current.cast_into_exact::<PyOtelSpan>() {
+            Ok(span) => PySpan::of_otel(span, self).map(Ok),
+            Err(other) => Ok(Err(Some(other.into_inner()))),
+        }
     }
 
     /// True when OpenTelemetry's Context has the active span.

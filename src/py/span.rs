@@ -1,7 +1,8 @@
 //! `Span`: the handle that Python holds.
 
-use std::cell::{RefCell, RefMut};
-use std::sync::Arc;
+mod ancestor;
+
+use std::cell::RefMut;
 
 use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;
@@ -12,7 +13,7 @@ use super::context::PySpanContext;
 use super::data::{events, links, span_kind, status_code};
 use super::error::{ReleasedSpanError, misuse, wrong_type};
 use super::exception;
-use super::ffi::{Bin, Recycled, dropping, is_last, turn};
+use super::ffi::{Bin, Recycled, turn};
 use super::lifecycle;
 use super::otel::{self, PyOtelSpan};
 use super::scope::Scope;
@@ -20,8 +21,8 @@ use super::value::{Change, Reader, pairs, plain, text, to_dict};
 use crate::id::{SpanId, TraceId};
 use crate::otlp::message;
 use crate::span::{FinishError, Span};
-use crate::trace::Trace;
 use crate::turn::{Guarded, Turn};
+use ancestor::step_up;
 
 /// One unit of work: started by a tracer, finished by hand or by its block.
 ///
@@ -135,72 +136,6 @@ impl PySpan {
             .is_some_and(|recording| std::ptr::eq(recording.scope, scope))
     }
 
-    /// Of this span and its ancestors in the local trace, the root, if it is still open.
-    pub(crate) fn open_root<'py>(
-        span: Bound<'py, PySpan>,
-        trace: &Arc<Trace>,
-    ) -> Option<Bound<'py, Self>> {
-        let mut span = Self::unfinished_from(span)?;
-        loop {
-            let core = span
-                .get()
-                .core()
-                .filter(|core| Arc::ptr_eq(core.trace(), trace))?;
-            if core.is_root() {
-                return Some(span);
-            }
-            span = Self::unfinished_from(span.get().parent(span.py())?)?;
-        }
-    }
-
-    /// True when its block was left in another context than it was entered in.
-    pub(crate) fn is_left(&self, py: Python<'_>) -> bool {
-        self.held(py).is_some_and(|held| held.left)
-    }
-
-    /// What was active before the block that left it.
-    pub(crate) fn before<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
-        let held = self.held(py)?;
-        held.before.as_ref().map(|span| span.bind(py).clone())
-    }
-
-    /// Marks the span as left by its block in another context, for whoever finds it active.
-    pub(crate) fn mark_left(&self, py: Python<'_>, before: Option<Bound<'_, PySpan>>) {
-        let Some(recording) = &self.recording else {
-            return;
-        };
-        let before = before.filter(|before| !self.comes_before(before));
-        let before = before.map(Bound::unbind);
-        let replaced = {
-            let mut held = recording.held.borrow(turn(py));
-            held.left = true;
-            std::mem::replace(&mut held.before, before)
-        };
-        self.count_left();
-        drop(replaced.map(|span| span.into_bound(py)));
-    }
-
-    /// Counts a block that was left in another context than it was entered in.
-    pub(crate) fn count_left(&self) {
-        if let Some(span) = self.core() {
-            span.trace().pipeline().counters().left_blocks.add(1);
-        }
-    }
-
-    /// True when whoever steps back from `span` over left spans meets this one. A generator that
-    /// goes on in a copy of its own context enters its span where it is active already; its span
-    /// must not come before itself, or the steps would never end.
-    fn comes_before(&self, span: &Bound<'_, PySpan>) -> bool {
-        let mut step = Some(span.clone());
-        while let Some(span) = step {
-            if std::ptr::eq(span.get(), self) {
-                return true;
-            }
-            step = span.get().before(span.py());
-        }
-        false
-    }
-
     /// Names a draft.
     pub(crate) fn link(
         &self,
@@ -296,31 +231,8 @@ impl PySpan {
         Some(recording.held.borrow(turn(py)))
     }
 
-    fn parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
-        if self.otel(py).is_some() {
-            return self.parent_by_otel(py);
-        }
-        let held = self.held(py)?;
-        held.parent.as_ref().map(|parent| parent.bind(py).clone())
-    }
-
-    /// The parent that a handle of the OpenTelemetry face has until it ends.
-    fn parent_by_otel<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
-        let parent = self.otel(py)?.get().open_parent(py)?;
-        Self::of_otel(parent, self.recording.as_ref()?.scope).ok()
-    }
-
     fn is_unfinished(&self, py: Python<'_>) -> bool {
         self.core().is_some_and(|span| span.is_unfinished(turn(py)))
-    }
-
-    /// `span`, or its nearest ancestor that has not finished.
-    fn unfinished_from(span: Bound<'_, PySpan>) -> Option<Bound<'_, PySpan>> {
-        let mut span = span;
-        while !span.get().is_unfinished(span.py()) {
-            span = span.get().parent(span.py())?;
-        }
-        Some(span)
     }
 
     fn read(&self, py: Python<'_>) -> PyResult<message::Span> {
@@ -659,73 +571,5 @@ fn apply(turn: Turn<'_>, span: &Span, key: &str, change: Change) {
         Change::Set(value) => span.set_attribute(turn, key, value.as_value()),
         Change::Unset => span.unset_attribute(turn, key),
         Change::Nothing => (),
-    }
-}
-
-/// If the span is active, its nearest unfinished ancestor of the same namespace becomes active;
-/// `parent` is the one that it had, where it has forgotten it.
-fn step_up<'py>(span: &Bound<'py, PySpan>, parent: Option<Bound<'py, PySpan>>) -> PyResult<()> {
-    let py = span.py();
-    let Some(recording) = &span.get().recording else {
-        return Ok(());
-    };
-    let scope = recording.scope;
-    if !scope
-        .active(py)?
-        .is_some_and(|active| active.get().is_same(span.get()))
-    {
-        return Ok(());
-    }
-    let parent = parent.or_else(|| span.get().parent(py));
-    let mut ancestor = parent.and_then(PySpan::unfinished_from);
-    while let Some(other) = ancestor.take_if(|ancestor| !ancestor.get().is_in(scope)) {
-        ancestor = other.get().parent(py).and_then(PySpan::unfinished_from);
-    }
-    scope.set(py, ancestor.as_ref())
-}
-
-thread_local! {
-    /// Handles that wait to be let go of while another one is.
-    static LETTING_GO: RefCell<Option<Vec<Py<PySpan>>>> = const { RefCell::new(None) };
-}
-
-/// Lets go of the ancestors one by one: a chain of a million handles, each the last reference to
-/// the next, would overflow the stack otherwise.
-impl Drop for PySpan {
-    fn drop(&mut self) {
-        let Some(recording) = &mut self.recording else {
-            return;
-        };
-        let py = dropping();
-        match &mut recording.of {
-            Of::Own(span) => span.discard(turn(py)),
-            Of::Otel(otel) => drop(otel.take().map(|otel| otel.into_bound(py))),
-        }
-        let held = std::mem::take(recording.held.get_mut());
-        drop(held.name.map(|name| name.into_bound(py)));
-        let last = |span: Py<PySpan>| {
-            let span = span.into_bound(py);
-            // Somebody else holds it too: it lives on.
-            is_last(&span).then(|| span.unbind())
-        };
-        let held = [held.parent.and_then(last), held.before.and_then(last)];
-        if held.iter().all(Option::is_none) {
-            return;
-        }
-        // A thread that is ending has no such list any more; its chains are as long as they are.
-        let _ = LETTING_GO.try_with(|waiting| {
-            if let Some(waiting) = waiting.borrow_mut().as_mut() {
-                waiting.extend(held.into_iter().flatten());
-                return;
-            }
-            *waiting.borrow_mut() = Some(held.into_iter().flatten().collect());
-            loop {
-                // Not borrowed while a handle goes: its own ancestors come to the list.
-                let next = waiting.borrow_mut().as_mut().and_then(Vec::pop);
-                let Some(span) = next else { break };
-                drop(span.into_bound(py));
-            }
-            *waiting.borrow_mut() = None;
-        });
     }
 }

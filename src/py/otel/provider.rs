@@ -12,7 +12,7 @@ use pyo3::sync::PyOnceLock;
 use crate::id::{SpanId, TraceId};
 use crate::otlp::message;
 use crate::pipeline::Pipeline;
-use crate::py::config::{pipeline_of_provider, resource_of_provider};
+use crate::py::config::{REPLACED_TIMEOUT, pipeline_of_provider, resource_of_provider};
 use crate::py::error::cannot_open;
 use crate::py::ffi::{dropping, turn};
 use crate::py::lifecycle;
@@ -31,9 +31,6 @@ pub(crate) struct PyProvider {
     pub(super) max_nested_length: Option<usize>,
     parts: Guarded<Parts>,
 }
-
-/// How long a replaced pipeline may take for what it has not sent yet.
-const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The provider over the pipeline of `configure`, once there is one.
 static SHARED: PyOnceLock<Py<PyProvider>> = PyOnceLock::new();

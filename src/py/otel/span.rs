@@ -1,27 +1,30 @@
 //! `nanospan.otel.Span`: the handle that users of OpenTelemetry's API hold.
 
-use std::cell::{RefCell, RefMut};
+mod content;
+mod life;
+mod write;
+
+use std::cell::RefMut;
 
 use pyo3::exceptions::{PyAttributeError, PyBaseException, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyList, PyString, PyTuple, PyType};
 
-use super::api::{Api, api};
-use super::attribute::{self, Bounds, Whose};
-use super::end;
+use super::api::api;
+use super::attribute::{self, Whose};
 use super::provider::{PyProvider, shared};
-use super::read::{events, links, read_only, to_context};
+use super::read::{read_only, to_context};
 use super::start::{Link, header_of, time};
 use super::tracer::PyOtelTracer;
 use crate::context::StatusCode;
-use crate::otlp::message;
 use crate::py::exception;
-use crate::py::ffi::{Bin, Recycled, dropping, is_last, set_own_attribute, track, turn};
+use crate::py::ffi::{Bin, Recycled, dropping, set_own_attribute, track, turn};
 use crate::py::span::PySpan;
-use crate::py::value::{pairs, text, to_dict};
+use crate::py::value::text;
 use crate::span::Span;
 use crate::turn::Guarded;
+use content::Content;
 
 /// One unit of work, as OpenTelemetry's API and SDK know it.
 ///
@@ -170,19 +173,6 @@ impl PyOtelSpan {
         self.body().held.borrow(turn(py))
     }
 
-    pub(super) fn max_length(&self) -> Option<usize> {
-        self.provider().and_then(|provider| provider.max_length)
-    }
-
-    pub(super) fn max_nested_length(&self) -> Option<usize> {
-        self.provider()
-            .and_then(|provider| provider.max_nested_length)
-    }
-
-    fn bounds(&self, whose: Whose) -> Bounds<'_> {
-        Bounds::new(self.core().trace().pipeline(), self.provider(), whose)
-    }
-
     /// The `opentelemetry.trace.SpanContext`, made when it is first asked for.
     pub(crate) fn python_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(context) = &self.held(py).context {
@@ -220,217 +210,6 @@ impl PyOtelSpan {
         let is_it = *header_of(api(py)?, &state)? == *header;
         Ok(is_it.then_some(state))
     }
-
-    /// True while it can be written to. Writes to a span that has ended are said in the log.
-    #[inline]
-    pub(super) fn takes(&self, py: Python<'_>, what: &str) -> PyResult<bool> {
-        let core = self.core();
-        if core.is_recording(turn(py)) {
-            return Ok(true);
-        }
-        if core.is_recorded() {
-            core.trace().pipeline().counters().ignored_writes.add(1);
-            py.import("nanospan.otel._log")?
-                .call_method1("ended", (what,))?;
-        }
-        Ok(false)
-    }
-
-    /// Ends it, with everything that belongs to the end.
-    pub(crate) fn finish(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<bool> {
-        let py = slf.py();
-        match &slf.get().body().of {
-            Of::Own(_, Some(tracer)) => end::end(slf, tracer.get().provider.get(), end_time_ns),
-            Of::Native(Some(native)) => PySpan::end(native.bind(py), end_time_ns),
-            Of::Own(_, None) | Of::Native(None) => Ok(false),
-        }
-    }
-
-    /// The same, now.
-    #[inline]
-    pub(super) fn end_now(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::end_at(slf, None)
-    }
-
-    fn end_at(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<()> {
-        if !Self::finish(slf, end_time_ns)? && slf.get().core().is_recorded() {
-            let log = slf.py().import("nanospan.otel._log")?;
-            log.call_method1("ended", ("Ending",))?;
-        }
-        Ok(())
-    }
-
-    /// An ended span keeps no other, only what is known of it already.
-    pub(crate) fn let_parent_go(&self, py: Python<'_>) {
-        let mut held = self.held(py);
-        let Ancestor::Span(parent) = &held.ancestor else {
-            return;
-        };
-        let context = parent.get().known_context(py);
-        let parent = std::mem::replace(
-            &mut held.ancestor,
-            context.map_or(Ancestor::None, Ancestor::Context),
-        );
-        drop(held);
-        if let Ancestor::Span(parent) = parent {
-            drop(parent.into_bound(py));
-        }
-    }
-
-    /// The parent, if it is a span of ours and this one is open.
-    pub(crate) fn open_parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Self>> {
-        match &self.held(py).ancestor {
-            Ancestor::Span(parent) => Some(parent.bind(py).clone()),
-            Ancestor::None | Ancestor::Context(_) => None,
-        }
-    }
-
-    /// Marks the span as one that stays current somewhere because its block was left elsewhere.
-    pub(super) fn mark_left(&self, py: Python<'_>, before: Option<Bound<'_, PyAny>>) {
-        let left = Box::new(Before(before.map(Bound::unbind)));
-        let replaced = self.held(py).left.replace(left);
-        drop(replaced.and_then(|left| Some(left.0?.into_bound(py))));
-    }
-
-    /// True once such a span has ended. An open one may have been made current again.
-    #[inline]
-    pub(super) fn is_left(&self, py: Python<'_>) -> bool {
-        self.held(py).left.is_some() && !self.core().is_unfinished(turn(py))
-    }
-
-    /// What was current before the block of such a span.
-    pub(super) fn before<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let held = self.held(py);
-        let before = held.left.as_ref()?.0.as_ref()?;
-        Some(before.bind(py).clone())
-    }
-
-    fn known_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        let held = self.held(py);
-        held.context.as_ref().map(|context| context.clone_ref(py))
-    }
-
-    /// What processors are told of the end: a `ReadableSpan`. The span itself stays what it was,
-    /// whatever they make of that.
-    pub(super) fn make_readable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let content = self.content(py)?;
-        self.held(py).told = Some(content.clone().unbind());
-        self.read_all(py, &content)
-    }
-
-    fn read_all<'py>(
-        &self,
-        py: Python<'py>,
-        content: &Bound<'py, Content>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let content = content.get();
-        let facts = PyDict::new(py);
-        facts.set_item("name", self.name(py))?;
-        facts.set_item("context", self.python_context(py)?)?;
-        facts.set_item("parent", self.parent(py)?)?;
-        facts.set_item("resource", self.resource(py)?)?;
-        facts.set_item("attributes", &content.attributes)?;
-        facts.set_item("events", &content.events)?;
-        facts.set_item("links", &content.links)?;
-        facts.set_item("kind", self.kind(py)?)?;
-        facts.set_item("status", self.status(py)?)?;
-        facts.set_item("start_time", self.start_time(py))?;
-        facts.set_item("end_time", self.end_time(py))?;
-        facts.set_item("instrumentation_scope", self.instrumentation_scope(py)?)?;
-        py.import("nanospan.otel._sdk")?
-            .call_method1("readable", (facts, content.dropped))
-    }
-
-    /// Attributes, events and links, as far as they are known.
-    fn message(&self, py: Python<'_>) -> message::Span {
-        self.core().read(turn(py)).unwrap_or_default()
-    }
-
-    /// The same for Python: as processors were told, where they were.
-    fn content<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Content>> {
-        if let Some(told) = &self.held(py).told {
-            return Ok(told.bind(py).clone());
-        }
-        let span = self.message(py);
-        let content = Content {
-            attributes: to_dict(py, &span.attributes)?.unbind(),
-            events: events(py, &span)?.unbind(),
-            links: links(py, api(py)?, &span)?.unbind(),
-            dropped: (
-                span.dropped_attributes_count,
-                span.dropped_events_count,
-                span.dropped_links_count,
-            ),
-        };
-        Bound::new(py, content)
-    }
-
-    pub(super) fn put_status(
-        &self,
-        py: Python<'_>,
-        code: StatusCode,
-        description: Option<&str>,
-        given: Option<&Bound<'_, PyAny>>,
-    ) {
-        let core = self.core();
-        let is_final = core.status(turn(py)).code == StatusCode::Ok;
-        if is_final || code == StatusCode::Unset {
-            return;
-        }
-        core.set_status(turn(py), code, description);
-        let given = given.map(|given| given.clone().unbind());
-        let before = std::mem::replace(&mut self.held(py).status, given);
-        drop(before.map(|before| before.into_bound(py)));
-    }
-
-    /// Says what left a block of the span: an event, and the status, each if it is wanted.
-    pub(super) fn fail(
-        &self,
-        py: Python<'_>,
-        error: &Bound<'_, PyBaseException>,
-        escaped: bool,
-        record: bool,
-        status: bool,
-    ) -> PyResult<()> {
-        if !self.core().is_recording(turn(py)) {
-            return Ok(());
-        }
-        if record {
-            let escaped = if escaped { "True" } else { "False" };
-            let event = exception::attributes(error, Some(escaped))?;
-            self.put_exception(&event, None)?;
-        }
-        if status {
-            let kind = error.get_type().name()?.to_string();
-            let description = format!("{kind}: {}", exception::message(error));
-            self.put_status(py, StatusCode::Error, Some(&description), None);
-        }
-        Ok(())
-    }
-
-    fn put_exception(&self, event: &Bound<'_, PyDict>, time_ns: Option<u64>) -> PyResult<()> {
-        let read = attribute::all(self.bounds(Whose::Event), Some(event))?;
-        self.put_event(event.py(), "exception", time_ns, &read);
-        Ok(())
-    }
-
-    fn put_event(&self, py: Python<'_>, name: &str, time_ns: Option<u64>, read: &attribute::Read) {
-        let core = self.core();
-        let time_ns = time_ns.unwrap_or_else(|| core.trace().now_ns());
-        core.change(turn(py), |record, rules| {
-            let attributes = pairs(&read.attributes);
-            record.add_event(name, time_ns, attributes, read.dropped, rules);
-        });
-    }
-}
-
-/// What a span holds, for Python.
-#[pyclass(frozen, name = "_Content", module = "nanospan")]
-pub(super) struct Content {
-    attributes: Py<PyDict>,
-    events: Py<PyList>,
-    links: Py<PyList>,
-    dropped: (u32, u32, u32),
 }
 
 static BIN: Bin<PyOtelSpan> = Bin::new();
@@ -974,37 +753,6 @@ impl PyOtelSpan {
     }
 }
 
-impl PyOtelSpan {
-    pub(super) fn put_attributes(&self, py: Python<'_>, read: &attribute::Read) {
-        let (core, turn) = (self.core(), turn(py));
-        pairs(&read.attributes).for_each(|(key, value)| core.set_attribute(turn, key, value));
-        if read.dropped > 0 {
-            core.miss_attributes(turn, read.dropped);
-        }
-    }
-
-    fn rename(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        let name = match name.cast::<PyString>() {
-            Ok(name) => name.clone(),
-            Err(_) => name.str()?,
-        };
-        let plain = text(&name).into_owned();
-        self.core()
-            .change(turn(py), |record, _| record.set_name(&plain));
-        let before = self.held(py).name.replace(name.unbind());
-        drop(before.map(|before| before.into_bound(py)));
-        Ok(())
-    }
-
-    fn take_status(&self, py: Python<'_>, api: &Api, status: &Bound<'_, PyAny>) -> PyResult<()> {
-        let code = api.code_of(&status.getattr("status_code")?);
-        let description: Option<String> = status.getattr("description")?.extract()?;
-        let code = code.unwrap_or(StatusCode::Unset);
-        self.put_status(py, code, description.as_deref(), Some(status));
-        Ok(())
-    }
-}
-
 /// `opentelemetry.sdk.trace._Span`, if the SDK is loaded.
 fn sdk_span_class(py: Python<'_>) -> PyResult<Option<&Bound<'_, PyType>>> {
     static CLASS: pyo3::sync::PyOnceLock<Py<PyType>> = pyo3::sync::PyOnceLock::new();
@@ -1021,59 +769,4 @@ fn sdk_span_class(py: Python<'_>) -> PyResult<Option<&Bound<'_, PyType>>> {
     };
     let class = class.cast_into::<PyType>()?.unbind();
     Ok(Some(CLASS.get_or_init(py, || class).bind(py)))
-}
-
-thread_local! {
-    /// Handles that wait to be let go of while another one is.
-    static LETTING_GO: RefCell<Option<Vec<Py<PyOtelSpan>>>> = const { RefCell::new(None) };
-}
-
-/// Lets go of the ancestors one by one: a chain of a million handles, each the last reference to
-/// the next, would overflow the stack otherwise.
-impl Drop for PyOtelSpan {
-    fn drop(&mut self) {
-        let Some(body) = &mut self.0 else { return };
-        let py = dropping();
-        match &mut body.of {
-            Of::Own(span, tracer) => {
-                span.discard(turn(py));
-                drop(tracer.take().map(|tracer| tracer.into_bound(py)));
-            }
-            Of::Native(native) => drop(native.take().map(|native| native.into_bound(py))),
-        }
-        let held = std::mem::take(body.held.get_mut());
-        drop(held.name.map(|name| name.into_bound(py)));
-        drop(held.context.map(|context| context.into_bound(py)));
-        drop(held.status.map(|status| status.into_bound(py)));
-        drop(held.told.map(|told| told.into_bound(py)));
-        drop(
-            held.left
-                .and_then(|left| left.0)
-                .map(|before| before.into_bound(py)),
-        );
-        let parent = match held.ancestor {
-            Ancestor::None => return,
-            Ancestor::Context(context) => return drop(context.into_bound(py)),
-            Ancestor::Span(parent) => parent.into_bound(py),
-        };
-        if !is_last(&parent) {
-            return;
-        }
-        // A thread that is ending has no such list any more; its chains are as long as they are.
-        let _ = LETTING_GO.try_with(|waiting| {
-            let parent = parent.unbind();
-            if let Some(waiting) = waiting.borrow_mut().as_mut() {
-                waiting.push(parent);
-                return;
-            }
-            *waiting.borrow_mut() = Some(vec![parent]);
-            loop {
-                // Not borrowed while a handle goes: its own parent comes to the list.
-                let next = waiting.borrow_mut().as_mut().and_then(Vec::pop);
-                let Some(span) = next else { break };
-                drop(span.into_bound(py));
-            }
-            *waiting.borrow_mut() = None;
-        });
-    }
 }

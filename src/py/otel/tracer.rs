@@ -62,16 +62,14 @@ impl PyOtelTracer {
         attributes: &Bound<'_, PyDict>,
     ) -> PyResult<Self> {
         let attributes = Reader::unlimited().attributes("attributes", Some(attributes.as_any()))?;
-        let version = Some(version);
-        let make = || InstrumentationScope::with(name, version, schema_url, pairs(&attributes));
-        // Made before the lock is taken, and seldom in vain: tracers are cached by their provider.
-        let scope = make();
+        let attributes = pairs(&attributes);
+        let scope = InstrumentationScope::with(name, Some(version), schema_url, attributes);
         let key = [scope.as_bytes(), b"\0", schema_url.as_bytes()].concat();
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         let core = *known
             .get_or_insert_default()
             .entry(key)
-            .or_insert_with(|| Tracer::of_scope(name, scope));
+            .or_insert_with(|| Tracer::of_scope(name, scope.leak()));
         Ok(Self {
             core,
             provider,

@@ -1,0 +1,144 @@
+//! What a handle knows of the spans above it, and of those that were active before it.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use super::{Of, PySpan};
+use crate::py::chain;
+use crate::py::ffi::{dropping, turn};
+use crate::trace::Trace;
+
+impl PySpan {
+    /// Of this span and its ancestors in the local trace, the root, if it is still open.
+    pub(crate) fn open_root<'py>(
+        span: Bound<'py, PySpan>,
+        trace: &Arc<Trace>,
+    ) -> Option<Bound<'py, Self>> {
+        let mut span = Self::unfinished_from(span)?;
+        loop {
+            let core = span
+                .get()
+                .core()
+                .filter(|core| Arc::ptr_eq(core.trace(), trace))?;
+            if core.is_root() {
+                return Some(span);
+            }
+            span = Self::unfinished_from(span.get().parent(span.py())?)?;
+        }
+    }
+
+    /// True when its block was left in another context than it was entered in.
+    pub(crate) fn is_left(&self, py: Python<'_>) -> bool {
+        self.held(py).is_some_and(|held| held.left)
+    }
+
+    /// What was active before the block that left it.
+    pub(crate) fn before<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
+        let held = self.held(py)?;
+        held.before.as_ref().map(|span| span.bind(py).clone())
+    }
+
+    /// Marks the span as left by its block in another context, for whoever finds it active.
+    pub(crate) fn mark_left(&self, py: Python<'_>, before: Option<Bound<'_, PySpan>>) {
+        let Some(recording) = &self.recording else {
+            return;
+        };
+        let before = before.filter(|before| !self.comes_before(before));
+        let before = before.map(Bound::unbind);
+        let replaced = {
+            let mut held = recording.held.borrow(turn(py));
+            held.left = true;
+            std::mem::replace(&mut held.before, before)
+        };
+        self.count_left();
+        drop(replaced.map(|span| span.into_bound(py)));
+    }
+
+    /// Counts a block that was left in another context than it was entered in.
+    pub(crate) fn count_left(&self) {
+        if let Some(span) = self.core() {
+            span.trace().pipeline().counters().left_blocks.add(1);
+        }
+    }
+
+    /// True when whoever steps back from `span` over left spans meets this one. A generator that
+    /// goes on in a copy of its own context enters its span where it is active already; its span
+    /// must not come before itself, or the steps would never end.
+    pub(super) fn comes_before(&self, span: &Bound<'_, PySpan>) -> bool {
+        let mut step = Some(span.clone());
+        while let Some(span) = step {
+            if std::ptr::eq(span.get(), self) {
+                return true;
+            }
+            step = span.get().before(span.py());
+        }
+        false
+    }
+
+    pub(super) fn parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
+        if self.otel(py).is_some() {
+            return self.parent_by_otel(py);
+        }
+        let held = self.held(py)?;
+        held.parent.as_ref().map(|parent| parent.bind(py).clone())
+    }
+
+    /// The parent that a handle of the OpenTelemetry face has until it ends.
+    pub(super) fn parent_by_otel<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
+        let parent = self.otel(py)?.get().open_parent(py)?;
+        Self::of_otel(parent, self.recording.as_ref()?.scope).ok()
+    }
+
+    /// `span`, or its nearest ancestor that has not finished.
+    pub(super) fn unfinished_from(span: Bound<'_, PySpan>) -> Option<Bound<'_, PySpan>> {
+        let mut span = span;
+        while !span.get().is_unfinished(span.py()) {
+            span = span.get().parent(span.py())?;
+        }
+        Some(span)
+    }
+}
+
+/// If the span is active, its nearest unfinished ancestor of the same namespace becomes active;
+/// `parent` is the one that it had, where it has forgotten it.
+pub(super) fn step_up<'py>(
+    span: &Bound<'py, PySpan>,
+    parent: Option<Bound<'py, PySpan>>,
+) -> PyResult<()> {
+    let py = span.py();
+    let Some(recording) = &span.get().recording else {
+        return Ok(());
+    };
+    let scope = recording.scope;
+    if !scope
+        .active(py)?
+        .is_some_and(|active| active.get().is_same(span.get()))
+    {
+        return Ok(());
+    }
+    let parent = parent.or_else(|| span.get().parent(py));
+    let mut ancestor = parent.and_then(PySpan::unfinished_from);
+    while let Some(other) = ancestor.take_if(|ancestor| !ancestor.get().is_in(scope)) {
+        ancestor = other.get().parent(py).and_then(PySpan::unfinished_from);
+    }
+    scope.set(py, ancestor.as_ref())
+}
+
+/// Lets go of the ancestors one by one.
+impl Drop for PySpan {
+    fn drop(&mut self) {
+        let Some(recording) = &mut self.recording else {
+            return;
+        };
+        let py = dropping();
+        match &mut recording.of {
+            Of::Own(span) => span.discard(turn(py)),
+            Of::Otel(otel) => drop(otel.take().map(|otel| otel.into_bound(py))),
+        }
+        let held = std::mem::take(recording.held.get_mut());
+        drop(held.name.map(|name| name.into_bound(py)));
+        let held = held.parent.into_iter().chain(held.before);
+        chain::let_go(py, held.map(|span| span.into_bound(py)));
+    }
+}
