@@ -69,7 +69,8 @@ impl InstrumentationScope {
 pub struct Chunk {
     /// Most traces have one run, which then takes no allocation.
     first: Run,
-    more: Vec<Run>,
+    /// Boxed, since chunks are moved and these are rare.
+    more: Option<Box<Vec<Run>>>,
     /// When its first span finished, if that had to wait for others.
     since: Option<Instant>,
 }
@@ -84,38 +85,46 @@ pub struct Run {
     /// `ScopeSpans.spans` fields, one after the other.
     pub bytes: Vec<u8>,
     /// How many.
-    pub spans: usize,
+    pub spans: u32,
 }
 
 impl Chunk {
-    /// The finished spans of a trace that is only its root.
+    /// The one finished span of a trace that is only its root, in `bytes`.
+    #[inline]
     pub(crate) fn of_one(
         scope: &'static InstrumentationScope,
         follows: bool,
-        write: impl FnOnce(&mut Vec<u8>),
+        bytes: Vec<u8>,
     ) -> Self {
-        let mut first = Run::new(scope, follows, Vec::new());
-        write(&mut first.bytes);
+        let mut first = Run::new(scope, follows, bytes);
         first.spans = 1;
         Self {
             first,
-            more: Vec::new(),
+            more: None,
             since: None,
         }
     }
 
     /// The runs, in the order of their first spans; some may be empty.
     pub fn runs(&self) -> impl Iterator<Item = &Run> {
-        std::iter::once(&self.first).chain(&self.more)
+        std::iter::once(&self.first).chain(self.more.iter().flat_map(|more| more.iter()))
     }
 
     fn runs_mut(&mut self) -> impl Iterator<Item = &mut Run> {
-        std::iter::once(&mut self.first).chain(&mut self.more)
+        let more = self.more.iter_mut().flat_map(|more| more.iter_mut());
+        std::iter::once(&mut self.first).chain(more)
+    }
+
+    /// The memory of its spans, which are of no more use.
+    pub(crate) fn into_buffers(self) -> impl Iterator<Item = Vec<u8>> {
+        let more = self.more.into_iter().flat_map(|more| *more);
+        std::iter::once(self.first).chain(more).map(|run| run.bytes)
     }
 
     /// How many spans.
     pub fn spans(&self) -> usize {
-        self.runs().map(|run| run.spans).sum()
+        let more = self.more.iter().flat_map(|more| more.iter());
+        (self.first.spans + more.map(|run| run.spans).sum::<u32>()) as usize
     }
 
     /// How many bytes its spans take.
@@ -133,11 +142,12 @@ impl Chunk {
         if is_it(&self.first) {
             return &mut self.first;
         }
-        let index = self.more.iter().position(is_it).unwrap_or_else(|| {
-            self.more.push(Run::new(scope, follows, Vec::new()));
-            self.more.len() - 1
+        let more = self.more.get_or_insert_default();
+        let index = more.iter().position(is_it).unwrap_or_else(|| {
+            more.push(Run::new(scope, follows, Vec::new()));
+            more.len() - 1
         });
-        &mut self.more[index]
+        &mut more[index]
     }
 
     /// Takes out the spans that follow the trace's decision; returns how many, and their bytes.
@@ -150,15 +160,20 @@ impl Chunk {
         (spans - self.spans(), bytes - self.bytes())
     }
 
-    /// Moves spans that take much less than their buffer into one that fits; `keep` gets the old
-    /// buffer, hot for the next trace.
-    pub(crate) fn fit(&mut self, mut keep: impl FnMut(Vec<u8>)) {
+    /// Moves spans that take much less than their buffer into one that fits: `fitting` gives such a
+    /// buffer, and `keep` gets the old one, hot for the next trace.
+    pub(crate) fn fit(
+        &mut self,
+        fitting: impl Fn(usize) -> Vec<u8>,
+        mut keep: impl FnMut(Vec<u8>),
+    ) {
         for run in self.runs_mut() {
             // A quarter of slack costs less than the copy that would remove it.
             if run.bytes.capacity() - run.bytes.len() <= run.bytes.len() / 4 {
                 continue;
             }
-            let exact = run.bytes.as_slice().to_vec();
+            let mut exact = fitting(run.bytes.len());
+            exact.extend_from_slice(&run.bytes);
             keep(std::mem::replace(&mut run.bytes, exact));
         }
     }
@@ -208,7 +223,7 @@ impl ChunkSlot {
         let mut slot = lock(&self.0);
         let chunk = slot.get_or_insert_with(|| Chunk {
             first: Run::new(scope, follows, buffer()),
-            more: Vec::new(),
+            more: None,
             since: Some(Instant::now()),
         });
         let run = chunk.run(scope, follows);
@@ -219,6 +234,11 @@ impl ChunkSlot {
             spans: chunk.spans(),
             run_bytes,
         }
+    }
+
+    /// True when no span waits, nor is being added.
+    pub fn is_empty(&self) -> bool {
+        lock(&self.0).is_none()
     }
 
     /// Takes the chunk away; the next span begins a new one.

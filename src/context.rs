@@ -102,18 +102,11 @@ pub struct Status {
     pub description: Option<Box<str>>,
 }
 
-impl Status {
-    /// Applies a later status: OK is final, unset changes nothing, a description counts only with
-    /// an error (OpenTelemetry trace API, "Set Status").
-    pub fn set(&mut self, code: StatusCode, description: Option<&str>) {
-        if self.code == StatusCode::Ok || code == StatusCode::Unset {
-            return;
-        }
-        self.code = code;
-        self.description = match code {
-            StatusCode::Error => description.map(Box::from),
-            _ => None,
-        };
+impl StatusCode {
+    /// What a later code makes of this one: OK is final, unset changes nothing (OpenTelemetry trace
+    /// API, "Set Status"). None where it stays.
+    pub fn set(self, later: Self) -> Option<Self> {
+        (self != Self::Ok && later != Self::Unset).then_some(later)
     }
 }
 
@@ -123,18 +116,10 @@ mod tests {
 
     #[test]
     fn ok_is_final_and_unset_changes_nothing() {
-        let mut status = Status::default();
-        status.set(StatusCode::Error, Some("no"));
-        status.set(StatusCode::Unset, None);
-        assert_eq!(status.description.as_deref(), Some("no"));
-        status.set(StatusCode::Ok, Some("ignored"));
-        status.set(StatusCode::Error, Some("late"));
-        assert_eq!(
-            status,
-            Status {
-                code: StatusCode::Ok,
-                description: None
-            }
-        );
+        use StatusCode::{Error, Ok, Unset};
+        assert_eq!(Unset.set(Error), Some(Error));
+        assert_eq!(Error.set(Unset), None);
+        assert_eq!(Error.set(Ok), Some(Ok));
+        assert_eq!(Ok.set(Error), None);
     }
 }

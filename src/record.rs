@@ -1,13 +1,13 @@
 //! The working memory of one open span: its name, and what was set on it, in OTLP wire form.
 
 use crate::attribute::Attributes;
-use crate::context::{SpanContext, SpanKind, Status, otlp_flags};
+use crate::context::{SpanContext, SpanKind, StatusCode, otlp_flags};
 use crate::id::{SpanId, TraceId};
 use crate::limits::{SpanLimits, Surplus};
 use crate::value::Value;
 use crate::wire::{
-    field_len, first_field, optional_len, put_bytes, put_fixed32, put_fixed64, put_length,
-    put_number, put_optional, varint_len,
+    WireType, field_len, first_field, optional_len, put_bytes, put_fixed32, put_fixed64, put_length,
+    put_number, put_optional, tag, varint_len,
 };
 
 /// Fields of OTLP's `Span`.
@@ -135,7 +135,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) kind: SpanKind,
     pub(crate) start_time_ns: u64,
     pub(crate) end_time_ns: u64,
-    pub(crate) status: &'a Status,
+    pub(crate) status: StatusCode,
+    /// Only ever with an error.
+    pub(crate) description: Option<&'a str>,
 }
 
 impl Record {
@@ -252,61 +254,34 @@ impl Record {
         put_fixed32(bytes, FLAGS, flags);
     }
 
-    /// Appends the span as field `number` of the message that holds it.
-    pub(crate) fn write_span(&self, buffer: &mut Vec<u8>, number: u32, facts: &Facts<'_>) {
-        let trace_state = facts.trace_state.unwrap_or_default();
-        let status = Some(facts.status).filter(|status| **status != Status::default());
-        let status_length = status.map_or(0, status_len);
-        let length = 18
-            + 10
-            + optional_len(field::TRACE_STATE, trace_state.len())
-            + if facts.parent_id.is_some() { 10 } else { 0 }
+    /// The span that `facts` and the record make, as field `number` of the message that holds it.
+    #[inline]
+    pub(crate) fn measured<'a>(&'a self, number: u32, facts: &'a Facts<'a>) -> Measured<'a> {
+        let dropped = self.attributes.dropped() | self.events.dropped | self.links.dropped;
+        let length = IDS
+            + facts.trace_state.map_or(0, |state| optional_len(field::TRACE_STATE, state.len()))
+            + facts.parent_id.map_or(0, |_| PARENT)
             + field_len(field::NAME, self.name.len())
-            + 2
-            + 9
-            + 9
-            + attributes_len(&self.attributes, field::DROPPED_ATTRIBUTES)
+            + KIND_AND_TIMES
+            + self.attributes.as_bytes().len()
             + self.events.bytes.len()
-            + count_len(field::DROPPED_EVENTS, self.events.dropped)
             + self.links.bytes.len()
-            + count_len(field::DROPPED_LINKS, self.links.dropped)
-            + if status.is_some() {
-                field_len(field::STATUS, status_length)
-            } else {
-                0
-            }
-            + 6;
-        buffer.reserve(field_len(number, length));
-        put_length(buffer, number, length);
-        let start = buffer.len();
-        put_bytes(buffer, field::TRACE_ID, &facts.trace_id.to_bytes());
-        put_bytes(buffer, field::SPAN_ID, &facts.span_id.to_bytes());
-        put_optional(buffer, field::TRACE_STATE, trace_state.as_bytes());
-        if let Some(parent_id) = &facts.parent_id {
-            put_bytes(buffer, field::PARENT_SPAN_ID, &parent_id.to_bytes());
-        }
-        put_bytes(buffer, field::NAME, self.name.as_bytes());
-        put_number(buffer, field::KIND, facts.kind as u64);
-        put_fixed64(buffer, field::START_TIME, facts.start_time_ns);
-        put_fixed64(buffer, field::END_TIME, facts.end_time_ns);
-        put_attributes(buffer, &self.attributes, field::DROPPED_ATTRIBUTES);
-        buffer.extend_from_slice(&self.events.bytes);
-        put_count(buffer, field::DROPPED_EVENTS, self.events.dropped);
-        buffer.extend_from_slice(&self.links.bytes);
-        put_count(buffer, field::DROPPED_LINKS, self.links.dropped);
-        if let Some(status) = status {
-            put_length(buffer, field::STATUS, status_length);
-            put_status(buffer, status);
-        }
-        // Only sampled spans are ever sent, so this is what their flags say.
-        let trace_flags = 1 | u32::from(facts.random) << 1;
-        let flags = otlp_flags(trace_flags, facts.parent_is_remote);
-        put_fixed32(buffer, field::FLAGS, flags);
-        debug_assert_eq!(
-            buffer.len() - start,
+            + if dropped == 0 { 0 } else { self.dropped_len() }
+            + status_len(facts)
+            + FLAGS;
+        Measured {
+            record: self,
+            facts,
+            number,
             length,
-            "the length was written before the span"
-        );
+        }
+    }
+
+    #[cold]
+    fn dropped_len(&self) -> usize {
+        count_len(field::DROPPED_ATTRIBUTES, self.attributes.dropped())
+            + count_len(field::DROPPED_EVENTS, self.events.dropped)
+            + count_len(field::DROPPED_LINKS, self.links.dropped)
     }
 
     /// Empties the record and keeps its memory for the next span, up to a bound.
@@ -317,6 +292,82 @@ impl Record {
         self.events.clear();
         self.links.clear();
         self.scratch.clear(KEPT_BYTES);
+    }
+}
+
+/// A span whose length is known, before it is written.
+#[derive(Debug)]
+pub(crate) struct Measured<'a> {
+    record: &'a Record,
+    facts: &'a Facts<'a>,
+    number: u32,
+    length: usize,
+}
+
+/// How long the fields are that lie together, tags included.
+const IDS: usize = 2 + 16 + 2 + 8;
+const PARENT: usize = 2 + 8;
+const KIND_AND_TIMES: usize = 2 + 9 + 9;
+const FLAGS: usize = 2 + 4;
+
+impl Measured<'_> {
+    /// How many bytes [`Self::write`] appends.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        field_len(self.number, self.length)
+    }
+
+    /// Appends the span. Fields of known length that follow one another are written in one piece.
+    pub(crate) fn write(&self, buffer: &mut Vec<u8>) {
+        let Self {
+            record,
+            facts,
+            number,
+            length,
+        } = *self;
+        buffer.reserve(self.len());
+        put_length(buffer, number, length);
+        let start = buffer.len();
+        let mut ids = [0; IDS];
+        ids[..2].copy_from_slice(&[tag(field::TRACE_ID, WireType::Length) as u8, 16]);
+        ids[2..18].copy_from_slice(&facts.trace_id.to_bytes());
+        ids[18..20].copy_from_slice(&[tag(field::SPAN_ID, WireType::Length) as u8, 8]);
+        ids[20..].copy_from_slice(&facts.span_id.to_bytes());
+        buffer.extend_from_slice(&ids);
+        if let Some(trace_state) = facts.trace_state {
+            put_optional(buffer, field::TRACE_STATE, trace_state.as_bytes());
+        }
+        if let Some(parent_id) = &facts.parent_id {
+            let mut parent = [0; PARENT];
+            parent[..2].copy_from_slice(&[tag(field::PARENT_SPAN_ID, WireType::Length) as u8, 8]);
+            parent[2..].copy_from_slice(&parent_id.to_bytes());
+            buffer.extend_from_slice(&parent);
+        }
+        put_bytes(buffer, field::NAME, record.name.as_bytes());
+        let mut times = [0; KIND_AND_TIMES];
+        times[0] = tag(field::KIND, WireType::Varint) as u8;
+        times[1] = facts.kind as u8;
+        times[2] = tag(field::START_TIME, WireType::Fixed64) as u8;
+        times[3..11].copy_from_slice(&facts.start_time_ns.to_le_bytes());
+        times[11] = tag(field::END_TIME, WireType::Fixed64) as u8;
+        times[12..].copy_from_slice(&facts.end_time_ns.to_le_bytes());
+        buffer.extend_from_slice(&times);
+        buffer.extend_from_slice(record.attributes.as_bytes());
+        put_count(buffer, field::DROPPED_ATTRIBUTES, record.attributes.dropped());
+        buffer.extend_from_slice(&record.events.bytes);
+        put_count(buffer, field::DROPPED_EVENTS, record.events.dropped);
+        buffer.extend_from_slice(&record.links.bytes);
+        put_count(buffer, field::DROPPED_LINKS, record.links.dropped);
+        put_status(buffer, facts);
+        // Only sampled spans are ever sent, so this is what their flags say.
+        let trace_flags = 1 | u32::from(facts.random) << 1;
+        let flags = otlp_flags(trace_flags, facts.parent_is_remote);
+        put_fixed32(buffer, field::FLAGS, flags);
+        debug_assert_eq!(
+            buffer.len() - start,
+            length,
+            "the length was written before the span"
+        );
     }
 }
 
@@ -360,26 +411,33 @@ fn put_count(buffer: &mut Vec<u8>, number: u32, count: u32) {
 const STATUS_MESSAGE: u32 = 2;
 const STATUS_CODE: u32 = 3;
 
-fn status_len(status: &Status) -> usize {
-    optional_len(
-        STATUS_MESSAGE,
-        status.description.as_deref().map_or(0, str::len),
-    ) + 2
+/// How long the status is as a field of its span. One that nobody set is left out.
+#[inline]
+fn status_len(facts: &Facts<'_>) -> usize {
+    if facts.status == StatusCode::Unset {
+        return 0;
+    }
+    field_len(field::STATUS, status_content_len(facts))
 }
 
-fn put_status(buffer: &mut Vec<u8>, status: &Status) {
-    put_optional(
-        buffer,
-        STATUS_MESSAGE,
-        status.description.as_deref().unwrap_or_default().as_bytes(),
-    );
-    put_number(buffer, STATUS_CODE, status.code as u64);
+fn status_content_len(facts: &Facts<'_>) -> usize {
+    optional_len(STATUS_MESSAGE, facts.description.map_or(0, str::len)) + 2
+}
+
+#[inline]
+fn put_status(buffer: &mut Vec<u8>, facts: &Facts<'_>) {
+    if facts.status == StatusCode::Unset {
+        return;
+    }
+    put_length(buffer, field::STATUS, status_content_len(facts));
+    let description = facts.description.unwrap_or_default();
+    put_optional(buffer, STATUS_MESSAGE, description.as_bytes());
+    put_number(buffer, STATUS_CODE, facts.status as u64);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::StatusCode;
     use crate::otlp::message;
     use prost::Message;
 
@@ -394,7 +452,7 @@ mod tests {
         }
     }
 
-    fn written(record: &Record, status: &Status) -> message::Span {
+    fn written(record: &Record, status: StatusCode) -> message::Span {
         let facts = Facts {
             trace_id: TraceId::new([1; 16]).unwrap(),
             span_id: SpanId::new([1; 8]).unwrap(),
@@ -406,9 +464,10 @@ mod tests {
             start_time_ns: 5,
             end_time_ns: 7,
             status,
+            description: Some("no").filter(|_| status == StatusCode::Error),
         };
         let mut buffer = Vec::new();
-        record.write_span(&mut buffer, 2, &facts);
+        record.measured(2, &facts).write(&mut buffer);
         let mut spans = message::ScopeSpans::decode(buffer.as_slice())
             .unwrap()
             .spans;
@@ -441,10 +500,6 @@ mod tests {
         record.add_event("e", 6, two(), 0, rules);
         record.add_event("left out", 6, two(), 0, rules);
         record.add_link((&context(9)).into(), two(), 0, rules);
-        let status = Status {
-            code: StatusCode::Error,
-            description: Some("no".into()),
-        };
         let expected = message::Span {
             trace_id: vec![1; 16],
             span_id: vec![1; 8],
@@ -477,7 +532,7 @@ mod tests {
             }),
             ..message::Span::default()
         };
-        assert_eq!(written(&record, &status), expected);
+        assert_eq!(written(&record, StatusCode::Error), expected);
     }
 
     #[test]
@@ -494,7 +549,7 @@ mod tests {
         for name in ["a", "b", "c"] {
             record.add_event(name, 6, std::iter::empty(), 0, rules);
         }
-        let span = written(&record, &Status::default());
+        let span = written(&record, StatusCode::Unset);
         let names: Vec<_> = span.events.iter().map(|event| &event.name).collect();
         assert_eq!(names, ["b", "c"]);
         assert_eq!(span.dropped_events_count, 1);
@@ -510,8 +565,8 @@ mod tests {
         record.clear();
         assert!(record.name.capacity() <= KEPT_BYTES);
         assert_eq!(
-            written(&record, &Status::default()),
-            written(&Record::default(), &Status::default())
+            written(&record, StatusCode::Unset),
+            written(&Record::default(), StatusCode::Unset)
         );
     }
 }

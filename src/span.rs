@@ -12,7 +12,7 @@ use crate::record::{Facts, Record, Rules, Target};
 use crate::store::Slot;
 use crate::trace::{Trace, Verdict};
 use crate::tracer::Tracer;
-use crate::turn::{Guarded, Turn};
+use crate::turn::{Guarded, Turn, TurnCell};
 use crate::value::Value;
 use crate::wire::{Field, first_field};
 
@@ -22,30 +22,35 @@ use crate::wire::{Field, first_field};
 pub struct Span {
     pub(crate) span_id: SpanId,
     pub(crate) parent_id: Option<SpanId>,
-    pub(crate) parent_is_remote: bool,
-    pub(crate) kind: SpanKind,
     pub(crate) tracer: &'static Tracer,
     pub(crate) trace: Arc<Trace>,
     /// None when the span is not recorded.
     pub(crate) slot: Option<Slot>,
-    /// The decision that the span, or an ancestor, took for itself; None follows the trace.
-    pub(crate) own_decision: Option<bool>,
     /// The `tracestate` that a sampler gave it, or an ancestor; None has the trace's.
     pub(crate) own_trace_state: Option<Arc<str>>,
+    pub(crate) start_time_ns: TurnCell<u64>,
+    /// Counts once the span has `ended`.
+    pub(crate) end_time_ns: TurnCell<u64>,
+    pub(crate) words: Guarded<Words>,
+    pub(crate) phase: TurnCell<Phase>,
+    pub(crate) ended: TurnCell<bool>,
+    /// It has finished, and its record is still there to be read.
+    pub(crate) kept: TurnCell<bool>,
+    pub(crate) status: TurnCell<StatusCode>,
+    pub(crate) kind: SpanKind,
+    pub(crate) parent_is_remote: bool,
     pub(crate) is_root: bool,
-    pub(crate) life: Guarded<Life>,
+    /// The decision that the span, or an ancestor, took for itself; None follows the trace.
+    pub(crate) own_decision: Option<bool>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Life {
-    pub(crate) phase: Phase,
-    pub(crate) start_time_ns: u64,
-    pub(crate) end_time_ns: Option<u64>,
-    /// It has finished, and its record is still there to be read.
-    pub(crate) kept: bool,
-    pub(crate) status: Status,
+/// What few spans have.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    /// Why it failed.
+    description: Option<Box<str>>,
     /// What it is sent as, where others have their say in that.
-    pub(crate) disguise: Option<Box<Disguise>>,
+    disguise: Option<Box<Disguise>>,
 }
 
 /// What a span is sent as: its record has the rest.
@@ -170,22 +175,25 @@ impl Span {
     /// True until it finishes or is released.
     #[inline]
     pub fn is_unfinished(&self, turn: Turn<'_>) -> bool {
-        matches!(self.life.borrow(turn).phase, Phase::Draft | Phase::Open)
+        matches!(self.phase.get(turn), Phase::Draft | Phase::Open)
     }
 
     /// Nanoseconds since 1970; 0 for a draft.
     pub fn start_time_ns(&self, turn: Turn<'_>) -> u64 {
-        self.life.borrow(turn).start_time_ns
+        self.start_time_ns.get(turn)
     }
 
     /// Nanoseconds since 1970, None until it finishes.
     pub fn end_time_ns(&self, turn: Turn<'_>) -> Option<u64> {
-        self.life.borrow(turn).end_time_ns
+        self.ended.get(turn).then(|| self.end_time_ns.get(turn))
     }
 
     /// How its work ended, as far as known.
     pub fn status(&self, turn: Turn<'_>) -> Status {
-        self.life.borrow(turn).status.clone()
+        Status {
+            code: self.status.get(turn),
+            description: self.words.borrow(turn).description.clone(),
+        }
     }
 
     /// Sets an attribute; the last write wins.
@@ -254,7 +262,12 @@ impl Span {
             }
         });
         if self.write(turn, |_| ()) {
-            self.life.borrow(turn).status.set(code, description);
+            let before = self.status.get(turn);
+            if let Some(code) = before.set(code) {
+                self.status.set(turn, code);
+                let description = description.filter(|_| code == StatusCode::Error);
+                self.words.borrow(turn).description = description.map(Box::from);
+            }
         }
     }
 
@@ -265,12 +278,12 @@ impl Span {
         name: &str,
         start_time_ns: Option<u64>,
     ) -> Result<(), AlreadyLinked> {
-        let mut life = self.life.borrow(turn);
-        if life.phase != Phase::Draft {
+        if self.phase.get(turn) != Phase::Draft {
             return Err(AlreadyLinked);
         }
-        life.phase = Phase::Open;
-        life.start_time_ns = start_time_ns.unwrap_or_else(|| self.trace.now_ns());
+        self.phase.set(turn, Phase::Open);
+        let start = start_time_ns.unwrap_or_else(|| self.trace.now_ns());
+        self.start_time_ns.set(turn, start);
         self.with_record(turn, |record| record.set_name(name));
         Ok(())
     }
@@ -278,55 +291,63 @@ impl Span {
     /// Ends the span, now unless `end_time_ns` says when. The first end wins: a span may be
     /// finished by its `with` block and again by hand, and the exporter must see one duration.
     /// True if this was the first.
+    #[inline]
     pub fn finish(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> Result<bool, FinishError> {
-        {
-            let mut life = self.life.borrow(turn);
-            life.may_finish(end_time_ns)?;
-            if life.phase != Phase::Open {
-                return Ok(false);
-            }
-            let start = life.start_time_ns;
-            // A measured end is never before a start; one given by hand may be, and is refused.
-            let end = end_time_ns.unwrap_or_else(|| self.trace.now_ns().max(start));
-            life.end_time_ns = Some(end);
-            life.phase = Phase::Finished;
-            self.move_to_chunk(turn, &life, false);
+        self.may_finish(turn, end_time_ns)?;
+        if self.phase.get(turn) != Phase::Open {
+            return Ok(false);
         }
-        if self.is_root && !self.is_inherited() {
-            self.trace.end(turn);
-        }
+        self.end_at(turn, end_time_ns);
+        self.complete(turn, false);
         Ok(true)
     }
 
     /// What [`Self::finish`] would refuse.
+    #[inline]
     pub fn may_finish(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> Result<(), FinishError> {
-        self.life.borrow(turn).may_finish(end_time_ns)
+        let start = self.start_time_ns.get(turn);
+        match (self.phase.get(turn), end_time_ns) {
+            (Phase::Draft, _) => Err(FinishError::Draft),
+            (Phase::Open, Some(end)) if end < start => {
+                Err(FinishError::EndBeforeStart(start - end))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The first half of [`Self::finish`] for those who tell others of the end: the span has ended,
     /// and what it holds can still be read and changed. Any end is taken. True if this was the first.
     pub fn begin_end(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> bool {
-        let mut life = self.life.borrow(turn);
-        if life.phase != Phase::Open {
+        if self.phase.get(turn) != Phase::Open {
             return false;
         }
-        let measured = || self.trace.now_ns().max(life.start_time_ns);
-        life.end_time_ns = Some(end_time_ns.unwrap_or_else(measured));
-        life.phase = Phase::Ending;
+        self.end_at(turn, end_time_ns);
+        self.phase.set(turn, Phase::Ending);
         true
     }
 
     /// The second half: what the span holds moves on. With `keeps` it can still be read.
     pub fn complete_end(&self, turn: Turn<'_>, keeps: bool) {
-        {
-            let mut life = self.life.borrow(turn);
-            if life.phase != Phase::Ending {
-                return;
-            }
-            life.phase = Phase::Finished;
-            life.kept = keeps;
-            self.move_to_chunk(turn, &life, keeps);
+        if self.phase.get(turn) == Phase::Ending {
+            self.complete(turn, keeps);
         }
+    }
+
+    /// A measured end is never before a start; one given by hand may be, and is refused or taken
+    /// before it comes here.
+    #[inline]
+    fn end_at(&self, turn: Turn<'_>, end_time_ns: Option<u64>) {
+        let measured = || self.trace.now_ns().max(self.start_time_ns.get(turn));
+        let end = end_time_ns.unwrap_or_else(measured);
+        self.end_time_ns.set(turn, end);
+        self.ended.set(turn, true);
+    }
+
+    #[inline]
+    fn complete(&self, turn: Turn<'_>, keeps: bool) {
+        self.phase.set(turn, Phase::Finished);
+        self.kept.set(turn, keeps);
+        self.move_to_chunk(turn, keeps);
         if self.is_root && !self.is_inherited() {
             self.trace.end(turn);
         }
@@ -334,7 +355,7 @@ impl Span {
 
     /// Says what it is sent as, whatever it was.
     pub fn set_disguise(&self, turn: Turn<'_>, disguise: Disguise) {
-        self.life.borrow(turn).disguise = Some(Box::new(disguise));
+        self.words.borrow(turn).disguise = Some(Box::new(disguise));
     }
 
     /// Ends the handle. A span that has not finished is discarded and counted; one that has is
@@ -347,21 +368,22 @@ impl Span {
 
     /// The handle dies. If it is unfinished it takes its span along, which is counted and named;
     /// the finished children go on.
-    pub fn discard(&mut self, turn: Turn<'_>) {
+    #[inline]
+    pub fn discard(self, turn: Turn<'_>) {
         if self.is_inherited() {
             return;
         }
-        let (phase, kept) = {
-            let life = self.life.borrow(turn);
-            (life.phase, life.kept)
-        };
-        if !matches!(phase, Phase::Draft | Phase::Open) {
-            if let Some(slot) = self.slot.filter(|_| kept) {
-                // To be read, and now nobody can.
-                self.trace.pipeline().store().release(turn, slot, |_| ());
-            }
-            return;
+        if self.is_unfinished(turn) {
+            self.abandon(turn);
+        } else if let Some(slot) = self.slot.filter(|_| self.kept.get(turn)) {
+            // To be read, and now nobody can.
+            self.trace.pipeline().store().release(turn, slot, |_| ());
         }
+        Trace::let_go(self.trace, turn);
+    }
+
+    #[cold]
+    fn abandon(&self, turn: Turn<'_>) {
         let name = self.with_record(turn, |record| record.name().to_owned());
         if self.leave(turn) == Some(Phase::Open) {
             if let Some(name) = name {
@@ -375,20 +397,21 @@ impl Span {
         let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
             return Ok(message::Span::default());
         };
-        let life = self.life.borrow(turn);
         let store = self.trace.pipeline().store();
-        let written = |record: &Record, life: &Life| {
+        let written = |record: &Record| {
             let mut buffer = Vec::new();
-            let end = life.end_time_ns.unwrap_or(life.start_time_ns);
-            record.write_span(&mut buffer, SPANS, &self.facts(life, end));
+            let words = self.words.borrow(turn);
+            record
+                .measured(SPANS, &self.facts(turn, &words))
+                .write(&mut buffer);
             content(&buffer)
         };
-        let bytes = match life.phase {
+        let bytes = match self.phase.get(turn) {
             Phase::Draft | Phase::Open | Phase::Ending => {
-                store.with(turn, slot, |record| written(record, &life))
+                store.with(turn, slot, |record| written(record))
             }
             Phase::Finished => {
-                let kept = store.with(turn, slot, |record| written(record, &life));
+                let kept = store.with(turn, slot, |record| written(record));
                 kept.or_else(|| self.trace.chunk().find(self.span_id))
             }
             Phase::Released => None,
@@ -432,21 +455,12 @@ impl Span {
         }
     }
 
-    fn facts<'a>(&'a self, life: &'a Life, end_time_ns: u64) -> Facts<'a> {
-        if let Some(disguise) = &life.disguise {
-            return Facts {
-                trace_id: disguise.context.trace_id,
-                span_id: disguise.context.span_id,
-                random: disguise.context.random,
-                trace_state: disguise.context.trace_state.as_deref(),
-                parent_id: disguise.parent.map(|(id, _)| id),
-                parent_is_remote: disguise.parent.is_some_and(|(_, is_remote)| is_remote),
-                kind: disguise.kind,
-                start_time_ns: disguise.start_time_ns,
-                end_time_ns: disguise.end_time_ns.max(disguise.start_time_ns),
-                status: &disguise.status,
-            };
+    #[inline]
+    fn facts<'a>(&'a self, turn: Turn<'_>, words: &'a Words) -> Facts<'a> {
+        if let Some(disguise) = &words.disguise {
+            return disguise.facts();
         }
+        let start_time_ns = self.start_time_ns.get(turn);
         Facts {
             trace_id: self.trace.trace_id(),
             span_id: self.span_id,
@@ -455,18 +469,22 @@ impl Span {
             parent_id: self.parent_id,
             parent_is_remote: self.parent_is_remote,
             kind: self.kind,
-            start_time_ns: life.start_time_ns,
-            // Given by hand through OpenTelemetry's API it may be: no reader knows what to do with it.
-            end_time_ns: end_time_ns.max(life.start_time_ns),
-            status: &life.status,
+            start_time_ns,
+            // Given by hand through OpenTelemetry's API it may be before the start: no reader knows
+            // what to do with that.
+            end_time_ns: self.end_time_ns.get(turn).max(start_time_ns),
+            status: self.status.get(turn),
+            description: words.description.as_deref(),
         }
     }
 
-    fn move_to_chunk(&self, turn: Turn<'_>, life: &Life, keeps: bool) {
+    #[inline]
+    fn move_to_chunk(&self, turn: Turn<'_>, keeps: bool) {
         let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
             return;
         };
-        let facts = self.facts(life, life.end_time_ns.unwrap_or(life.start_time_ns));
+        let words = self.words.borrow(turn);
+        let facts = self.facts(turn, &words);
         let pipeline = self.trace.pipeline();
         let write = |record: &Record| {
             // Recorded for somebody in this process, and for nobody else.
@@ -474,10 +492,8 @@ impl Span {
                 return pipeline.forget(turn, self.own_decision == Some(false));
             }
             let (scope, follows) = (self.tracer.scope(), self.own_decision.is_none());
-            self.trace
-                .add(turn, scope, follows, self.is_root, |buffer| {
-                    record.write_span(buffer, SPANS, &facts);
-                });
+            let span = record.measured(SPANS, &facts);
+            self.trace.add(turn, scope, follows, self.is_root, &span);
         };
         let store = pipeline.store();
         if keeps {
@@ -490,7 +506,8 @@ impl Span {
 
     /// Ends the handle's life without an end time, unless it has one; says where it stood.
     fn leave(&self, turn: Turn<'_>) -> Option<Phase> {
-        let before = std::mem::replace(&mut self.life.borrow(turn).phase, Phase::Released);
+        let before = self.phase.get(turn);
+        self.phase.set(turn, Phase::Released);
         if matches!(before, Phase::Finished | Phase::Released) || self.is_inherited() {
             return None;
         }
@@ -507,15 +524,21 @@ impl Span {
     }
 }
 
-impl Life {
-    #[inline]
-    fn may_finish(&self, end_time_ns: Option<u64>) -> Result<(), FinishError> {
-        match (self.phase, end_time_ns) {
-            (Phase::Draft, _) => Err(FinishError::Draft),
-            (Phase::Open, Some(end)) if end < self.start_time_ns => {
-                Err(FinishError::EndBeforeStart(self.start_time_ns - end))
-            }
-            _ => Ok(()),
+impl Disguise {
+    #[cold]
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            trace_id: self.context.trace_id,
+            span_id: self.context.span_id,
+            random: self.context.random,
+            trace_state: self.context.trace_state.as_deref(),
+            parent_id: self.parent.map(|(id, _)| id),
+            parent_is_remote: self.parent.is_some_and(|(_, is_remote)| is_remote),
+            kind: self.kind,
+            start_time_ns: self.start_time_ns,
+            end_time_ns: self.end_time_ns.max(self.start_time_ns),
+            status: self.status.code,
+            description: self.status.description.as_deref(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! finds nothing instead of somebody else's span.
 
 use std::collections::VecDeque;
+use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,7 +13,8 @@ use crate::turn::{Guarded, Turn};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     index: u32,
-    generation: u32,
+    /// Never zero, so that an optional slot takes no more room than a slot.
+    generation: NonZero<u32>,
 }
 
 /// Records in segments that double in size, made when first needed and never moved.
@@ -35,13 +37,24 @@ struct Free {
     unused: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Cell {
-    generation: u32,
+    generation: NonZero<u32>,
     claimed: bool,
     /// Its span has ended: it is kept to be read, as long as there is room.
     ended: bool,
     record: Record,
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self {
+            generation: NonZero::<u32>::MIN,
+            claimed: false,
+            ended: false,
+            record: Record::default(),
+        }
+    }
 }
 
 /// Records of more ended spans than these are taken back, the oldest first.
@@ -161,8 +174,8 @@ impl Store {
         cell.record.clear();
         cell.claimed = false;
         let was_open = !std::mem::take(&mut cell.ended);
-        // Wraps after 2^32 uses of one slot: a handle would have to be kept for all of them.
-        cell.generation = cell.generation.wrapping_add(1);
+        // Begins anew after 2^32 uses of one slot: a handle would have to be kept for all of them.
+        cell.generation = cell.generation.checked_add(1).unwrap_or(NonZero::<u32>::MIN);
         if was_open {
             self.live
                 .store(self.live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);

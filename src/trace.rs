@@ -10,7 +10,9 @@ use crate::clock::Anchor;
 use crate::counter::Reason;
 use crate::id::TraceId;
 use crate::pipeline::Pipeline;
-use crate::turn::Turn;
+use crate::pipeline::open::Place;
+use crate::record::Measured;
+use crate::turn::{Guarded, Turn, TurnCell};
 
 /// What becomes of the spans that do not decide for themselves. It outlives the chunk, so late
 /// children follow the final decision.
@@ -45,6 +47,9 @@ impl Verdict {
 
 /// A chunk is handed over before its root has finished when it grows beyond this.
 const MAX_CHUNK_BYTES: usize = 1 << 20;
+/// Where the finished spans of an open trace begin: a request of four spans with a dozen attributes
+/// each fits without growing.
+const OPEN_BYTES: usize = 4096;
 
 /// The spans of one request in this process.
 #[derive(Debug)]
@@ -69,7 +74,18 @@ pub struct Trace {
     chunk: ChunkSlot,
     /// Some span has been in the chunk.
     used: AtomicBool,
-    registered: AtomicBool,
+    /// Where the worker finds it, while its root is open and finished spans wait.
+    place: TurnCell<Option<Place>>,
+}
+
+/// Traces whose last handle has died, for the next ones: to begin one anew costs a third of making it.
+static SPARE: Guarded<Vec<Arc<Trace>>> = Guarded::new(Vec::new());
+const MAX_SPARE: usize = 64;
+
+/// Lets go of the traces that are kept for the next, and so of their pipelines.
+pub(crate) fn forget_spare(turn: Turn<'_>) {
+    let spare = std::mem::take(&mut *SPARE.borrow(turn));
+    drop(spare);
 }
 
 /// How a local trace begins.
@@ -83,7 +99,26 @@ pub(crate) struct Beginning {
 }
 
 impl Trace {
-    pub(crate) fn new(pipeline: &Arc<Pipeline>, beginning: Beginning) -> Arc<Self> {
+    #[inline]
+    pub(crate) fn new(
+        turn: Turn<'_>,
+        pipeline: &Arc<Pipeline>,
+        beginning: Beginning,
+    ) -> Arc<Self> {
+        let spare = SPARE.borrow(turn).pop();
+        let Some(mut spare) = spare else {
+            return Self::made(pipeline, beginning);
+        };
+        match Arc::get_mut(&mut spare) {
+            Some(trace) if Arc::ptr_eq(&trace.pipeline, pipeline) => trace.begin(beginning),
+            // Another pipeline's, or the worker still looks at it.
+            _ => return Self::made(pipeline, beginning),
+        }
+        spare
+    }
+
+    #[cold]
+    fn made(pipeline: &Arc<Pipeline>, beginning: Beginning) -> Arc<Self> {
         let Beginning {
             trace_id,
             random,
@@ -104,8 +139,50 @@ impl Trace {
             overflowed_ns: AtomicU64::new(0),
             chunk: ChunkSlot::default(),
             used: AtomicBool::new(false),
-            registered: AtomicBool::new(false),
+            place: TurnCell::new(None),
         })
+    }
+
+    /// Begins another trace where one has ended.
+    #[inline]
+    fn begin(&mut self, beginning: Beginning) {
+        let Beginning {
+            trace_id,
+            random,
+            trace_state,
+            anchor,
+            verdict,
+        } = beginning;
+        self.trace_id = trace_id;
+        self.random = random;
+        self.trace_state = trace_state;
+        self.anchor = anchor;
+        *self.verdict.get_mut() = verdict as u8;
+        *self.by_hand.get_mut() = false;
+        *self.incomplete.get_mut() = verdict == Verdict::Unrecorded;
+        *self.ended.get_mut() = false;
+        *self.overflowed_ns.get_mut() = 0;
+        *self.used.get_mut() = false;
+    }
+
+    /// A handle lets go of its trace. The last one leaves it to the next root.
+    #[inline]
+    pub(crate) fn let_go(trace: Arc<Self>, turn: Turn<'_>) {
+        if Arc::strong_count(&trace) == 1 && trace.is_reusable(turn) {
+            let mut spare = SPARE.borrow(turn);
+            if spare.len() < MAX_SPARE {
+                spare.push(trace);
+            }
+        }
+    }
+
+    /// True when nothing of it is left, and nobody will look for it.
+    #[inline]
+    fn is_reusable(&self, turn: Turn<'_>) -> bool {
+        self.ended.load(Ordering::Relaxed)
+            && self.place.get(turn).is_none()
+            && !self.pipeline.is_closed()
+            && (!self.used.load(Ordering::Relaxed) || self.chunk.is_empty())
     }
 
     /// The pipeline in which the trace began, and in which it ends.
@@ -169,7 +246,7 @@ impl Trace {
         self.incomplete.store(true, Ordering::Relaxed);
     }
 
-    /// Takes in a finished span that `write` writes, and hands over what need not wait. After the
+    /// Takes in a finished span, and hands over what need not wait. After the
     /// root itself, [`Self::end`] follows and hands over all.
     pub(crate) fn add(
         self: &Arc<Self>,
@@ -177,7 +254,7 @@ impl Trace {
         scope: &'static InstrumentationScope,
         follows: bool,
         is_root: bool,
-        write: impl FnOnce(&mut Vec<u8>),
+        span: &Measured<'_>,
     ) {
         let (queue, counters) = (self.pipeline.queue(), self.pipeline.counters());
         counters.finished.add(turn, 1);
@@ -189,17 +266,13 @@ impl Trace {
             counters.dropped.add(Reason::QueueFull, 1);
             return;
         }
-        let mut fits = true;
-        let accounted = |buffer: &mut Vec<u8>| {
-            let before = buffer.len();
-            write(buffer);
-            // Here, where nobody can take the chunk: it must not be sent before it is accounted.
-            fits = queue.reserve(turn, 1, buffer.len() - before);
-        };
         if is_root && !self.used.load(Ordering::Relaxed) {
-            let chunk = Chunk::of_one(scope, follows, accounted);
+            let fits = queue.reserve(turn, 1, span.len());
+            let mut bytes = self.pipeline.buffers().take(turn, span.len());
+            span.write(&mut bytes);
+            let chunk = Chunk::of_one(scope, follows, bytes);
             if fits {
-                self.pass_on(chunk);
+                self.pass_on(Some(turn), chunk);
             } else {
                 self.pipeline.drop_chunk(&chunk, Reason::QueueFull);
                 self.overflow(turn);
@@ -207,7 +280,13 @@ impl Trace {
             return;
         }
         self.used.store(true, Ordering::Relaxed);
-        let buffer = || self.pipeline.buffer(turn);
+        let mut fits = true;
+        let accounted = |buffer: &mut Vec<u8>| {
+            // Here, where nobody can take the chunk: it must not be sent before it is accounted.
+            fits = queue.reserve(turn, 1, span.len());
+            span.write(buffer);
+        };
+        let buffer = || self.pipeline.buffers().take(turn, OPEN_BYTES);
         let added = self.chunk.add(scope, follows, buffer, accounted);
         if !fits {
             self.overflow(turn);
@@ -223,7 +302,7 @@ impl Trace {
         {
             self.hand_over(Some(turn), false);
         } else if added.spans == 1 {
-            self.wait_for_root();
+            self.wait_for_root(turn);
         }
     }
 
@@ -238,9 +317,9 @@ impl Trace {
         if self.used.load(Ordering::Relaxed) {
             self.hand_over(Some(turn), true);
         }
-        if self.registered.load(Ordering::Relaxed) {
-            self.registered.store(false, Ordering::Relaxed);
-            self.pipeline.open_traces().remove(self);
+        if let Some(place) = self.place.get(turn) {
+            self.place.set(turn, None);
+            self.pipeline.open_traces().remove(place);
         }
     }
 
@@ -272,28 +351,39 @@ impl Trace {
         if !last {
             self.incomplete.store(true, Ordering::Relaxed);
         }
-        chunk.fit(|buffer| match turn {
-            Some(turn) => self.pipeline.keep_buffer(turn, buffer),
-            None => drop(buffer),
-        });
-        self.pass_on(chunk);
+        if let Some(turn) = turn {
+            let buffers = self.pipeline.buffers();
+            chunk.fit(
+                |length| buffers.take(turn, length),
+                |buffer| buffers.give(turn, buffer),
+            );
+        } else {
+            chunk.fit(Vec::with_capacity, drop);
+        }
+        self.pass_on(turn, chunk);
     }
 
     /// Queues the spans that are to be sent, drops the others.
-    fn pass_on(&self, mut chunk: Chunk) {
+    #[inline]
+    fn pass_on(&self, turn: Option<Turn<'_>>, mut chunk: Chunk) {
         let verdict = self.verdict();
         if verdict != Verdict::Sampled {
-            let (spans, bytes) = chunk.drop_followers();
-            let reason = match verdict {
-                Verdict::Undecided => Reason::LateUndecided,
-                _ => Reason::Unsampled,
-            };
-            self.pipeline.queue().release(spans, bytes);
-            self.pipeline.counters().dropped.add(reason, spans);
+            self.drop_followers(verdict, &mut chunk);
         }
         if chunk.spans() > 0 {
-            self.pipeline.enqueue(chunk);
+            self.pipeline.enqueue(turn, chunk);
         }
+    }
+
+    #[cold]
+    fn drop_followers(&self, verdict: Verdict, chunk: &mut Chunk) {
+        let (spans, bytes) = chunk.drop_followers();
+        let reason = match verdict {
+            Verdict::Undecided => Reason::LateUndecided,
+            _ => Reason::Unsampled,
+        };
+        self.pipeline.queue().release(spans, bytes);
+        self.pipeline.counters().dropped.add(reason, spans);
     }
 
     /// A root that stays open has its spans sent in parts, one each delay. When the part that
@@ -321,10 +411,10 @@ impl Trace {
         });
     }
 
-    fn wait_for_root(self: &Arc<Self>) {
-        if !self.registered.load(Ordering::Relaxed) {
-            self.registered.store(true, Ordering::Relaxed);
-            self.pipeline.open_traces().insert(self);
+    fn wait_for_root(self: &Arc<Self>, turn: Turn<'_>) {
+        if self.place.get(turn).is_none() {
+            let place = self.pipeline.open_traces().insert(self);
+            self.place.set(turn, Some(place));
         }
         self.pipeline.wake_worker(false);
     }

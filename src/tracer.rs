@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use crate::chunk::InstrumentationScope;
-use crate::context::{SpanContext, SpanKind, Status};
+use crate::context::{SpanContext, SpanKind, StatusCode};
 use crate::counter::Reason;
 use crate::id::{SpanId, TraceId};
 use crate::limits::Surplus;
 use crate::pipeline::Pipeline;
 use crate::sampler::Sampler;
-use crate::span::{Life, Phase, Span};
+use crate::span::{Phase, Span, Words};
 use crate::store::Slot;
 use crate::trace::{Beginning, Trace, Verdict};
-use crate::turn::{Guarded, Turn};
+use crate::turn::{Guarded, Turn, TurnCell};
 
 /// The namespace of tracers that name none.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -254,7 +254,7 @@ impl Tracer {
             verdict,
         };
         let origin = Origin {
-            trace: Trace::new(pipeline, beginning),
+            trace: Trace::new(turn, pipeline, beginning),
             parent_id: parent.map(|parent| parent.span_id),
             parent_is_remote: parent.is_some_and(|parent| parent.is_remote),
             own_decision: options
@@ -305,22 +305,21 @@ impl Tracer {
                 .and_then(|chosen| chosen.span_id)
                 .unwrap_or_else(|| pipeline.ids().span_id(turn)),
             parent_id,
-            parent_is_remote,
-            kind: options.kind,
             tracer: self,
             trace,
             slot,
-            own_decision,
             own_trace_state,
+            start_time_ns: TurnCell::new(start_time_ns),
+            end_time_ns: TurnCell::new(0),
+            words: Guarded::new(Words::default()),
+            phase: TurnCell::new(phase),
+            ended: TurnCell::new(false),
+            kept: TurnCell::new(false),
+            status: TurnCell::new(StatusCode::Unset),
+            kind: options.kind,
+            parent_is_remote,
             is_root,
-            life: Guarded::new(Life {
-                phase,
-                start_time_ns,
-                end_time_ns: None,
-                kept: false,
-                status: Status::default(),
-                disguise: None,
-            }),
+            own_decision,
         };
         counters.sampled.add(turn, usize::from(span.sampled()));
         span

@@ -4,7 +4,7 @@
 //! from the door. The worker never has one: what it shares with the application is atomic or locked.
 #![allow(unsafe_code, reason = "what a turn guards is shared between threads")]
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -81,6 +81,35 @@ impl<T> Guarded<T> {
     #[cfg(feature = "python")]
     pub(crate) fn into_inner(self) -> T {
         self.0.into_inner()
+    }
+}
+
+/// A small value that only the thread whose turn it is reads and writes, a copy at a time: what needs
+/// no borrow can neither be borrowed twice.
+pub(crate) struct TurnCell<T>(Cell<T>);
+
+// SAFETY: as for `Guarded`: both ways to the content take a turn.
+unsafe impl<T: Send> Sync for TurnCell<T> {}
+
+impl<T: Copy> TurnCell<T> {
+    pub(crate) const fn new(content: T) -> Self {
+        Self(Cell::new(content))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, _turn: Turn<'_>) -> T {
+        self.0.get()
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, _turn: Turn<'_>, content: T) {
+        self.0.set(content);
+    }
+}
+
+impl<T> fmt::Debug for TurnCell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnCell").finish_non_exhaustive()
     }
 }
 

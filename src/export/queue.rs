@@ -20,8 +20,10 @@ pub(crate) struct Queue<T> {
     bytes_out: Counter,
     /// Written by the thread whose turn it is, read by all.
     high_water: AtomicUsize,
-    /// In the ring.
-    waiting: AtomicUsize,
+    /// All that was ever put into the ring, by the application's side and by others, and taken out.
+    pushed: Tally,
+    pushed_apart: Counter,
+    popped: Counter,
 }
 
 impl<T> Queue<T> {
@@ -36,7 +38,9 @@ impl<T> Queue<T> {
             bytes_in: Tally::default(),
             bytes_out: Counter::default(),
             high_water: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
+            pushed: Tally::default(),
+            pushed_apart: Counter::default(),
+            popped: Counter::default(),
         }
     }
 
@@ -67,18 +71,22 @@ impl<T> Queue<T> {
 
     /// Appends a chunk of `spans` spans. `Ok` says how many wait in the ring now; `Err` gives the
     /// chunk back.
-    pub(crate) fn push(&self, chunk: T, spans: usize) -> Result<usize, T> {
-        // Counted first, so that the worker never takes out more than was put in.
-        let waiting = self.waiting.fetch_add(spans, Ordering::Relaxed) + spans;
-        self.ring.push(chunk).map(|()| waiting).inspect_err(|_| {
-            self.waiting.fetch_sub(spans, Ordering::Relaxed);
-        })
+    #[inline]
+    pub(crate) fn push(&self, turn: Option<Turn<'_>>, chunk: T, spans: usize) -> Result<usize, T> {
+        self.ring.push(chunk)?;
+        match turn {
+            Some(turn) => _ = self.pushed.add(turn, spans),
+            None => self.pushed_apart.add(spans),
+        }
+        // The worker may have taken it out before it is counted here.
+        let pushed = self.pushed.get() + self.pushed_apart.get();
+        Ok(pushed.saturating_sub(self.popped.get()) as usize)
     }
 
     /// Takes the oldest chunk; the caller says how many spans it has.
     pub(crate) fn pop(&self, spans: impl FnOnce(&T) -> usize) -> Option<T> {
         let chunk = self.ring.pop()?;
-        self.waiting.fetch_sub(spans(&chunk), Ordering::Relaxed);
+        self.popped.add(spans(&chunk));
         Some(chunk)
     }
 
@@ -137,11 +145,13 @@ mod tests {
 
     #[test]
     fn chunks_come_out_in_order_and_a_full_ring_gives_them_back() {
+        let taken = turn::take();
+        let turn = taken.turn();
         let queue = Queue::new(2, 100);
-        assert_eq!(queue.push('a', 3), Ok(3));
-        assert_eq!(queue.push('b', 4), Ok(7));
-        assert_eq!(queue.push('c', 1), Err('c'));
+        assert_eq!(queue.push(None, 'a', 3), Ok(3));
+        assert_eq!(queue.push(Some(turn), 'b', 4), Ok(7));
+        assert_eq!(queue.push(Some(turn), 'c', 1), Err('c'));
         assert_eq!(queue.pop(|_| 3), Some('a'));
-        assert_eq!(queue.push('c', 1), Ok(5));
+        assert_eq!(queue.push(Some(turn), 'c', 1), Ok(5));
     }
 }

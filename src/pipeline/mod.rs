@@ -2,7 +2,7 @@
 //! ways out, tied together.
 
 mod config;
-mod open;
+pub(crate) mod open;
 mod sender;
 mod worker;
 
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 pub use config::{Config, Exporter, OpenError, QueueConfig, Settings};
 
+use crate::buffer::Buffers;
 use crate::chunk::Chunk;
 use crate::clock::Clock;
 use crate::counter::{Counters, Reason};
@@ -24,6 +25,7 @@ use crate::resource::Resource;
 use crate::sampler::{Ratio, Sampler};
 use crate::store::Store;
 use crate::sys;
+use crate::trace;
 use crate::turn::{Guarded, Turn};
 use open::OpenTraces;
 use worker::{Drain, Worker};
@@ -37,8 +39,7 @@ pub struct Pipeline {
     epoch: u32,
     ids: Ids,
     store: Store,
-    /// Empty buffers for the chunks of open traces.
-    buffers: Guarded<Vec<Vec<u8>>>,
+    buffers: Buffers,
     queue: Queue<Chunk>,
     open_traces: OpenTraces,
     counters: Counters,
@@ -47,11 +48,6 @@ pub struct Pipeline {
     retired: AtomicBool,
     closed: AtomicBool,
 }
-
-/// A request of four spans with a dozen attributes each fits without growing.
-const BUFFER_BYTES: usize = 4096;
-/// More traces than these are seldom open at once with a finished span each.
-const MAX_BUFFERS: usize = 64;
 
 /// A flush that was ordered.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +77,7 @@ pub fn is_configured(turn: Turn<'_>) -> bool {
 
 /// Puts `pipeline` in the place of the current one, which is returned, in one step.
 pub fn replace(turn: Turn<'_>, pipeline: Option<Arc<Pipeline>>) -> Option<Arc<Pipeline>> {
+    trace::forget_spare(turn);
     std::mem::replace(&mut *CURRENT.borrow(turn), pipeline)
 }
 
@@ -98,7 +95,7 @@ impl Pipeline {
             epoch: sys::epoch(),
             ids: ids.map_or_else(Ids::random, Ids::scripted),
             store: Store::new(settings.queue.max_live_spans),
-            buffers: Guarded::new(Vec::new()),
+            buffers: Buffers::default(),
             queue: Queue::new(settings.queue.max_entries, settings.queue.max_bytes),
             open_traces: OpenTraces::default(),
             counters: Counters::default(),
@@ -171,6 +168,7 @@ impl Pipeline {
     pub fn begin_shutdown(self: &Arc<Self>, turn: Turn<'_>, deadline: Instant) -> Flush {
         self.hand_over_open_traces();
         self.store.reclaim_all(turn, |name| self.abandon(name));
+        trace::forget_spare(turn);
         self.begin_close(deadline)
     }
 
@@ -331,19 +329,9 @@ impl Pipeline {
         &self.store
     }
 
-    /// An empty buffer for the chunk of an open trace.
-    pub(crate) fn buffer(&self, turn: Turn<'_>) -> Vec<u8> {
-        let kept = self.buffers.borrow(turn).pop();
-        kept.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
-    }
-
-    /// Keeps a buffer for the next open trace.
-    pub(crate) fn keep_buffer(&self, turn: Turn<'_>, mut buffer: Vec<u8>) {
-        let mut kept = self.buffers.borrow(turn);
-        if kept.len() < MAX_BUFFERS && buffer.capacity() <= 16 * BUFFER_BYTES {
-            buffer.clear();
-            kept.push(buffer);
-        }
+    /// Memory for finished spans.
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.buffers
     }
 
     pub(crate) fn queue(&self) -> &Queue<Chunk> {
@@ -363,12 +351,13 @@ impl Pipeline {
     }
 
     /// Queues a chunk whose spans are in the account already.
-    pub(crate) fn enqueue(self: &Arc<Self>, chunk: Chunk) {
+    #[inline]
+    pub(crate) fn enqueue(self: &Arc<Self>, turn: Option<Turn<'_>>, chunk: Chunk) {
         let spans = chunk.spans();
-        match self.queue.push(chunk, spans) {
+        match self.queue.push(turn, chunk, spans) {
             Ok(waiting) => {
                 let batch = self.full_batch_size();
-                self.wake_worker(waiting >= batch && waiting - spans < batch);
+                self.wake_worker(waiting >= batch && waiting.saturating_sub(spans) < batch);
             }
             Err(chunk) => self.drop_chunk(&chunk, Reason::QueueFull),
         }

@@ -467,6 +467,8 @@ impl Run {
     fn take(&mut self) {
         let chunks = self.batch.take(self.pipeline.full_batch_size());
         self.sender.take(&chunks);
+        let spent = chunks.into_iter().flat_map(Chunk::into_buffers);
+        self.pipeline.buffers().give_back(spent);
     }
 
     /// Tells those who wait for batches that are done with.

@@ -9,11 +9,11 @@ use pyo3::types::{PyDict, PyString};
 
 use super::argument;
 use super::block::Block;
-use super::ffi::{Arguments, Method, install, slow, turn};
+use super::ffi::{Arguments, Method, ascii, install, slow, turn};
 use super::span::PySpan;
 use super::start;
 use super::tracer::PyTracer;
-use super::value::simple;
+use super::value::{self, simple};
 use crate::context::SpanKind;
 use crate::value::Value;
 
@@ -34,12 +34,12 @@ pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
 fn name_and_kind(arguments: &Arguments<'_, '_>) -> Option<start::Arguments> {
     let (name, mut named) = arguments.one_and_named()?;
     let name = name.cast_exact::<PyString>().ok()?;
-    if name.to_str().map_or(true, str::is_empty) {
+    if value::exact_text(&name).is_none_or(str::is_empty) {
         return None;
     }
     let kind = match named.next() {
         None => SpanKind::default(),
-        Some((key, kind)) if key.to_str().is_ok_and(|key| key == "kind") => {
+        Some((key, kind)) if ascii(&key) == Some("kind") => {
             argument::kind(Some(&kind)).ok()?
         }
         Some(_) => return None,
@@ -212,5 +212,5 @@ impl Method for Finish {
 /// The text of a str of no subclass; None for one that UTF-8 cannot hold.
 #[inline(always)]
 fn exact_text<'a>(came: &'a Bound<'_, PyAny>) -> Option<&'a str> {
-    came.cast_exact::<PyString>().ok()?.to_str().ok()
+    value::exact_text(came.cast_exact::<PyString>().ok()?)
 }

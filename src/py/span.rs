@@ -46,7 +46,7 @@ enum Of {
     /// Its own.
     Own(Span),
     /// That of a handle of the OpenTelemetry face, which is there until this one dies.
-    Otel(Option<Py<PyOtelSpan>>),
+    Otel(Py<PyOtelSpan>),
 }
 
 /// What the handle holds of Python's. It is moved out before it is dropped: the death of a handle may
@@ -100,7 +100,7 @@ impl PySpan {
             return Ok(native.clone());
         }
         let recording = Some(Recording {
-            of: Of::Otel(Some(span.unbind())),
+            of: Of::Otel(span.unbind()),
             scope,
             held: Guarded::default(),
         });
@@ -111,7 +111,7 @@ impl PySpan {
     pub(crate) fn otel<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyOtelSpan>> {
         match &self.recording.as_ref()?.of {
             Of::Own(_) => None,
-            Of::Otel(otel) => otel.as_ref().map(|otel| otel.bind(py)),
+            Of::Otel(otel) => Some(otel.bind(py)),
         }
     }
 
@@ -170,9 +170,7 @@ impl PySpan {
         let span = match &recording.of {
             Of::Own(span) => span,
             Of::Otel(otel) => {
-                return otel.as_ref().map_or(Ok(false), |otel| {
-                    PyOtelSpan::finish(otel.bind(py), end_time_ns)
-                });
+                return PyOtelSpan::finish(otel.bind(py), end_time_ns);
             }
         };
         let pipeline = span.trace().pipeline();
@@ -265,7 +263,7 @@ impl Recording {
     fn span(&self) -> &Span {
         match &self.of {
             Of::Own(span) => span,
-            Of::Otel(otel) => otel.as_ref().expect("the handle lives").get().core(),
+            Of::Otel(otel) => otel.get().core(),
         }
     }
 

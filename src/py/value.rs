@@ -11,6 +11,7 @@ use pyo3::types::{
 };
 
 use super::error::wrong_type;
+use super::ffi::ascii;
 use super::lifecycle;
 use crate::otlp::message::{AnyValue, KeyValue, any_value};
 use crate::pipeline::Pipeline;
@@ -66,12 +67,17 @@ pub(crate) fn pairs(attributes: &Attributes) -> impl Iterator<Item = (&str, Valu
 }
 
 /// Text as UTF-8; a lone surrogate becomes U+FFFD.
+#[inline]
 pub(crate) fn text<'a>(text: &'a Bound<'_, PyString>) -> Cow<'a, str> {
+    if let Some(ascii) = ascii(text) {
+        return Cow::Borrowed(ascii);
+    }
     text.to_str()
         .map_or_else(|_| Cow::Owned(without_surrogates(text)), Cow::Borrowed)
 }
 
 /// Text as Python shall read it back: what will be sent, and no subclass of anybody's.
+#[inline]
 pub(crate) fn plain(came: &Bound<'_, PyString>) -> Py<PyString> {
     match text(came) {
         Cow::Borrowed(_) if came.is_exact_instance_of::<PyString>() => came.clone().unbind(),
@@ -83,7 +89,7 @@ pub(crate) fn plain(came: &Bound<'_, PyString>) -> Py<PyString> {
 #[inline(always)]
 pub(crate) fn simple<'a>(came: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
     if let Ok(text) = came.cast_exact::<PyString>() {
-        return text.to_str().ok().map(Value::Text);
+        return exact_text(text).map(Value::Text);
     }
     if came.is_exact_instance_of::<PyInt>() {
         return came.extract().ok().map(Value::Int);
@@ -93,6 +99,12 @@ pub(crate) fn simple<'a>(came: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
     }
     let double = came.cast_exact::<PyFloat>().ok()?;
     Some(Value::Double(double.value()))
+}
+
+/// The text of a str; None for one that UTF-8 cannot hold.
+#[inline(always)]
+pub(crate) fn exact_text<'a>(text: &'a Bound<'_, PyString>) -> Option<&'a str> {
+    ascii(text).or_else(|| text.to_str().ok())
 }
 
 fn without_surrogates(text: &Bound<'_, PyString>) -> String {

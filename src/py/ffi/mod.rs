@@ -45,6 +45,24 @@ pub(crate) fn is_last<T>(object: &Bound<'_, T>) -> bool {
     unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
 }
 
+/// The text of a str, if it is plain ASCII, as names and keys are: it lies in the object itself.
+#[inline(always)]
+pub(crate) fn ascii<'a>(text: &'a Bound<'_, PyString>) -> Option<&'a str> {
+    // SAFETY: the object is a str that lives as long as the reference, and a compact ASCII one has its
+    // characters, each below 128, behind its head (CPython, `PyASCIIObject`: "the data immediately
+    // follow the base structure"); a str never changes.
+    unsafe {
+        let object = text.as_ptr();
+        if ffi::PyUnicode_IS_COMPACT_ASCII(object) == 0 {
+            return None;
+        }
+        let head = object.cast::<ffi::PyASCIIObject>();
+        let length = (*head).length as usize;
+        let bytes = std::slice::from_raw_parts(head.add(1).cast::<u8>(), length);
+        Some(std::str::from_utf8_unchecked(bytes))
+    }
+}
+
 /// A `contextvars.ContextVar`.
 pub(crate) struct ContextVar {
     object: Py<PyAny>,

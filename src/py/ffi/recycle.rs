@@ -135,8 +135,8 @@ unsafe extern "C" fn dealloc<T: Recycled>(object: *mut ffi::PyObject) {
         }
         ffi::PyObject_GC_UnTrack(object.cast());
         ffi::PyObject_ClearWeakRefs(object);
-        let value = ptr::read(object.byte_add(facts.offset).cast::<T>());
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+        let value = object.byte_add(facts.offset).cast::<T>();
+        let _ = catch_unwind(AssertUnwindSafe(|| ptr::drop_in_place(value)));
         bin.free
             .borrow(turn(py))
             .push(Memory(object, std::marker::PhantomData));

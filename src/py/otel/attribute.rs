@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::provider::PyProvider;
 use crate::pipeline::Pipeline;
-use crate::py::value::{Attributes, Change, Converted, Reader, simple, text};
+use crate::py::value::{Attributes, Change, Converted, Reader, exact_text, simple, text};
 use crate::value::Value;
 
 /// Attributes that were read, and how many were left out.
@@ -75,7 +75,7 @@ pub(super) fn plain<'a>(
 /// The text of a key that is an exact str with something in it.
 #[inline(always)]
 pub(super) fn key<'a>(came: &'a Bound<'_, PyAny>) -> Option<&'a str> {
-    let key = came.cast_exact::<PyString>().ok()?.to_str().ok()?;
+    let key = exact_text(came.cast_exact::<PyString>().ok()?)?;
     (!key.is_empty()).then_some(key)
 }
 

@@ -13,7 +13,7 @@ use super::span::PyOtelSpan;
 use super::start::Arguments as StartArguments;
 use super::tracer::PyOtelTracer;
 use crate::context::SpanKind;
-use crate::py::ffi::{Arguments, Method, install, slow, turn};
+use crate::py::ffi::{Arguments, Method, ascii, install, slow, turn};
 use crate::value::Value;
 
 /// Puts the fast methods on their classes.
@@ -47,10 +47,10 @@ fn start_arguments(arguments: &Arguments<'_, '_>) -> PyResult<Option<StartArgume
     };
     let (mut kind, mut attributes, mut context) = (SpanKind::Internal, None, None);
     for (key, value) in named {
-        match key.to_str() {
-            Ok("kind") => kind = api(name.py())?.kind_of(&value),
-            Ok("attributes") => attributes = Some(value),
-            Ok("context") => context = Some(value),
+        match ascii(&key) {
+            Some("kind") => kind = api(name.py())?.kind_of(&value),
+            Some("attributes") => attributes = Some(value),
+            Some("context") => context = Some(value),
             _ => return Ok(None),
         }
     }

@@ -18,7 +18,7 @@ use crate::context::{SpanContext, SpanKind};
 use crate::pipeline::{self, Pipeline};
 use crate::py::ffi::{Recycled, is_tracked, track, turn};
 use crate::py::lifecycle;
-use crate::py::value::{pairs, text};
+use crate::py::value::{exact_text, pairs, text};
 use crate::record::Target;
 use crate::span::Span;
 use crate::tracer::{Chosen, Parent, SpanOptions};
@@ -199,7 +199,7 @@ impl Arguments {
                 Err(_) => return Ok(None),
             },
         };
-        let Ok(name) = self.name.bind(py).to_str() else {
+        let Some(name) = exact_text(self.name.bind(py)) else {
             return Ok(None);
         };
         let from = parent.map(|parent| parent.get().core());

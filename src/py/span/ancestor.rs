@@ -128,15 +128,15 @@ pub(super) fn step_up<'py>(
 /// Lets go of the ancestors one by one.
 impl Drop for PySpan {
     fn drop(&mut self) {
-        let Some(recording) = &mut self.recording else {
+        let Some(recording) = self.recording.take() else {
             return;
         };
         let py = dropping();
-        match &mut recording.of {
+        match recording.of {
             Of::Own(span) => span.discard(turn(py)),
-            Of::Otel(otel) => drop(otel.take().map(|otel| otel.into_bound(py))),
+            Of::Otel(otel) => drop(otel.into_bound(py)),
         }
-        let held = std::mem::take(recording.held.get_mut());
+        let held = recording.held.into_inner();
         drop(held.name.map(|name| name.into_bound(py)));
         let held = held.parent.into_iter().chain(held.before);
         chain::let_go(py, held.map(|span| span.into_bound(py)));

@@ -1,0 +1,165 @@
+//! Buffers for finished spans, used again and again: in the long run recording allocates nothing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::turn::{Guarded, Turn};
+
+/// Empty buffers by size. The application takes them, and the worker gives them back once their spans
+/// are on their way.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    /// At the application's side.
+    ready: Guarded<Classes>,
+    /// What the worker gave back since: taken over a class at a time.
+    spent: Mutex<Classes>,
+    /// There may be something in `spent`.
+    has_spent: AtomicBool,
+}
+
+/// Four sizes to each power of two, so that a buffer is at most a quarter larger than what is in it.
+type Classes = [Vec<Vec<u8>>; CLASSES];
+const CLASSES: usize = 4 * (LARGEST.ilog2() - SMALLEST.ilog2()) as usize + 1;
+const SMALLEST: usize = 64;
+/// Larger buffers are made for each use.
+const LARGEST: usize = 1 << 14;
+/// Of each size no more bytes than this are kept, on either side.
+const KEPT_BYTES: usize = 1 << 18;
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self {
+            ready: Guarded::new(std::array::from_fn(|_| Vec::new())),
+            spent: Mutex::new(std::array::from_fn(|_| Vec::new())),
+            has_spent: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Buffers {
+    /// An empty buffer with room for `length` bytes.
+    #[inline]
+    pub(crate) fn take(&self, turn: Turn<'_>, length: usize) -> Vec<u8> {
+        let class = class_that_holds(length);
+        let ready = self
+            .ready
+            .borrow(turn)
+            .get_mut(class)
+            .and_then(Vec::pop);
+        ready.unwrap_or_else(|| self.take_spent(turn, class, length))
+    }
+
+    #[cold]
+    fn take_spent(&self, turn: Turn<'_>, class: usize, length: usize) -> Vec<u8> {
+        if class >= CLASSES {
+            return Vec::with_capacity(length);
+        }
+        if self.has_spent.load(Ordering::Relaxed) {
+            // The worker holds this for as long as it gives back a batch: that is not waited for.
+            if let Ok(mut spent) = self.spent.try_lock() {
+                let mut ready = self.ready.borrow(turn);
+                std::mem::swap(&mut ready[class], &mut spent[class]);
+                if let Some(buffer) = ready[class].pop() {
+                    return buffer;
+                }
+            }
+        }
+        Vec::with_capacity(size_of_class(class))
+    }
+
+    /// Keeps a buffer for the next that needs one of its size.
+    pub(crate) fn give(&self, turn: Turn<'_>, buffer: Vec<u8>) {
+        keep(&mut self.ready.borrow(turn), buffer);
+    }
+
+    /// The same for the worker.
+    pub(crate) fn give_back(&self, buffers: impl Iterator<Item = Vec<u8>>) {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        buffers.for_each(|buffer| keep(&mut spent, buffer));
+        self.has_spent.store(true, Ordering::Relaxed);
+    }
+}
+
+fn keep(classes: &mut Classes, mut buffer: Vec<u8>) {
+    let Some(class) = class_that_fits(buffer.capacity()) else {
+        return;
+    };
+    if classes[class].len() * size_of_class(class) < KEPT_BYTES {
+        buffer.clear();
+        classes[class].push(buffer);
+    }
+}
+
+/// The class whose buffers have room for `length` bytes; no class where only a larger one has.
+#[inline]
+fn class_that_holds(length: usize) -> usize {
+    let last = length.max(SMALLEST) - 1;
+    // Of the last byte's index: the power of two, and the quarter of it.
+    let power = last.ilog2();
+    let quarter = last >> (power - 2) & 3;
+    4 * (power + 1 - SMALLEST.ilog2()) as usize + quarter - 3
+}
+
+/// The largest class that a buffer of `capacity` bytes serves.
+fn class_that_fits(capacity: usize) -> Option<usize> {
+    if capacity >= LARGEST + LARGEST / 4 {
+        return None;
+    }
+    class_that_holds(capacity + 1).checked_sub(1)
+}
+
+fn size_of_class(class: usize) -> usize {
+    (4 + class % 4) << (SMALLEST.ilog2() as usize - 2 + class / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn;
+
+    #[test]
+    fn the_class_for_a_length_is_the_least_that_holds_it() {
+        for length in 0..=LARGEST {
+            let class = class_that_holds(length);
+            assert!(size_of_class(class) >= length, "{length}");
+            assert!(class == 0 || size_of_class(class - 1) < length, "{length}");
+        }
+        assert_eq!(size_of_class(CLASSES - 1), LARGEST);
+        assert!(class_that_holds(LARGEST + 1) >= CLASSES);
+    }
+
+    #[test]
+    fn a_buffer_is_kept_where_it_serves_every_length_of_its_class() {
+        for capacity in 0..LARGEST + LARGEST / 4 {
+            match class_that_fits(capacity) {
+                None => assert!(capacity < SMALLEST),
+                Some(class) => assert!(size_of_class(class) <= capacity, "{capacity}"),
+            }
+        }
+        assert_eq!(class_that_fits(2 * LARGEST), None);
+    }
+
+    #[test]
+    fn what_the_worker_gives_back_is_taken_again() {
+        let buffers = Buffers::default();
+        let taken = turn::take();
+        let mut buffer = buffers.take(taken.turn(), 100);
+        assert!(buffer.capacity() >= 100 && buffer.capacity() <= 125);
+        buffer.push(1);
+        let address = buffer.as_ptr();
+        buffers.give_back([buffer].into_iter());
+        let again = buffers.take(taken.turn(), 97);
+        assert!(again.is_empty() && std::ptr::eq(again.as_ptr(), address));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_a_bound() {
+        let buffers = Buffers::default();
+        let taken = turn::take();
+        for _ in 0..2 * KEPT_BYTES / 4096 {
+            buffers.give(taken.turn(), Vec::with_capacity(4096));
+        }
+        let kept: usize = buffers.ready.borrow(taken.turn()).iter().map(Vec::len).sum();
+        assert_eq!(kept, KEPT_BYTES / 4096);
+    }
+}
