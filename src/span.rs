@@ -291,8 +291,19 @@ impl Span {
     /// Ends the span, now unless `end_time_ns` says when. The first end wins: a span may be
     /// finished by its `with` block and again by hand, and the exporter must see one duration.
     /// True if this was the first.
-    #[inline]
     pub fn finish(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> Result<bool, FinishError> {
+        self.finish_with(turn, end_time_ns)
+    }
+
+    /// The same, now.
+    #[inline]
+    pub fn finish_now(&self, turn: Turn<'_>) -> Result<bool, FinishError> {
+        self.finish_with(turn, None)
+    }
+
+    // Inlined into both, with all below it: the usual end is one piece.
+    #[inline(always)]
+    fn finish_with(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> Result<bool, FinishError> {
         self.may_finish(turn, end_time_ns)?;
         if self.phase.get(turn) != Phase::Open {
             return Ok(false);
@@ -335,7 +346,7 @@ impl Span {
 
     /// A measured end is never before a start; one given by hand may be, and is refused or taken
     /// before it comes here.
-    #[inline]
+    #[inline(always)]
     fn end_at(&self, turn: Turn<'_>, end_time_ns: Option<u64>) {
         let measured = || self.trace.now_ns().max(self.start_time_ns.get(turn));
         let end = end_time_ns.unwrap_or_else(measured);
@@ -343,7 +354,7 @@ impl Span {
         self.ended.set(turn, true);
     }
 
-    #[inline]
+    #[inline(always)]
     fn complete(&self, turn: Turn<'_>, keeps: bool) {
         self.phase.set(turn, Phase::Finished);
         self.kept.set(turn, keeps);
@@ -455,7 +466,7 @@ impl Span {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn facts<'a>(&'a self, turn: Turn<'_>, words: &'a Words) -> Facts<'a> {
         if let Some(disguise) = &words.disguise {
             return disguise.facts();
@@ -478,7 +489,7 @@ impl Span {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn move_to_chunk(&self, turn: Turn<'_>, keeps: bool) {
         let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
             return;

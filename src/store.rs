@@ -1,28 +1,25 @@
-//! The pool of records. A slot is named by its index and a generation, so a handle kept too long
+//! The pool of records. A slot is named by its place and a generation, so a handle kept too long
 //! finds nothing instead of somebody else's span.
 
 use std::collections::VecDeque;
-use std::num::NonZero;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::record::Record;
 use crate::turn::{Guarded, Turn};
 
 /// Names a record for as long as one span has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Slot {
-    index: u32,
-    /// Never zero, so that an optional slot takes no more room than a slot.
-    generation: NonZero<u32>,
+    cell: &'static Guarded<Cell>,
+    generation: u32,
 }
 
-/// Records in segments that double in size, made when first needed and never moved.
+/// The records of one pipeline's spans. Their memory is the process's: what one pipeline leaves the
+/// next uses, and it stays where the most spans that were ever open at once have brought it.
 #[derive(Debug)]
 pub struct Store {
-    segments: [OnceLock<Box<[Guarded<Cell>]>>; SEGMENTS],
-    /// Released indices, the most recently used last: its memory is still in the cache.
-    free: Guarded<Free>,
+    /// Which store of the process this is.
+    number: u32,
     /// Slots of spans that have ended and can still be read, the oldest first; some are released.
     ended: Guarded<VecDeque<Slot>>,
     /// Written by the thread whose turn it is, read by all.
@@ -30,45 +27,50 @@ pub struct Store {
     capacity: usize,
 }
 
-#[derive(Debug, Default)]
-struct Free {
-    released: Vec<u32>,
-    /// Indices from here on were never used.
-    unused: u32,
-}
-
-#[derive(Debug)]
-struct Cell {
-    generation: NonZero<u32>,
-    claimed: bool,
+#[derive(Default)]
+pub(crate) struct Cell {
+    generation: u32,
+    /// The number of the store whose span has it; 0 while nobody has.
+    owner: u32,
     /// Its span has ended: it is kept to be read, as long as there is room.
     ended: bool,
     record: Record,
 }
 
-impl Default for Cell {
-    fn default() -> Self {
-        Self {
-            generation: NonZero::<u32>::MIN,
-            claimed: false,
-            ended: false,
-            record: Record::default(),
-        }
-    }
+/// All cells that were ever made: none is given back.
+struct Pool {
+    segments: Vec<&'static [Guarded<Cell>]>,
+    /// The most recently used last: its memory is still in the cache.
+    free: Vec<&'static Guarded<Cell>>,
 }
+
+static POOL: Guarded<Pool> = Guarded::new(Pool {
+    segments: Vec::new(),
+    free: Vec::new(),
+});
+
+/// Cells are made so many at a time.
+const SEGMENT: usize = 64;
 
 /// Records of more ended spans than these are taken back, the oldest first.
 const MAX_ENDED: usize = 1024;
 
-const FIRST_SEGMENT: u32 = 64;
-const SEGMENTS: usize = 24;
+impl Pool {
+    #[cold]
+    fn grow(&mut self) {
+        let cells: Box<[Guarded<Cell>]> = (0..SEGMENT).map(|_| Guarded::default()).collect();
+        let cells: &'static [Guarded<Cell>] = Box::leak(cells);
+        self.segments.push(cells);
+        self.free.extend(cells.iter().rev());
+    }
+}
 
 impl Store {
     /// A store for at most `capacity` open spans.
     pub fn new(capacity: usize) -> Self {
+        static STORES: AtomicU32 = AtomicU32::new(0);
         Self {
-            segments: [const { OnceLock::new() }; SEGMENTS],
-            free: Guarded::new(Free::default()),
+            number: STORES.fetch_add(1, Ordering::Relaxed) + 1,
             ended: Guarded::new(VecDeque::new()),
             live: AtomicUsize::new(0),
             capacity: capacity.min(Self::MAX_CAPACITY),
@@ -78,24 +80,27 @@ impl Store {
     /// More spans than this cannot be open at once, whatever the configuration says.
     pub const MAX_CAPACITY: usize = 100_000_000;
 
-    /// An empty record, or None when `capacity` spans are open.
-    #[inline]
-    pub fn claim(&self, turn: Turn<'_>) -> Option<Slot> {
+    /// An empty record, which `begin` begins, or None when `capacity` spans are open.
+    #[inline(always)]
+    pub fn claim(&self, turn: Turn<'_>, begin: impl FnOnce(&mut Record)) -> Option<Slot> {
         let live = self.live.load(Ordering::Relaxed);
         if live >= self.capacity {
             return None;
         }
         self.live.store(live + 1, Ordering::Relaxed);
-        let mut free = self.free.borrow(turn);
-        let index = free.released.pop().unwrap_or_else(|| {
-            free.unused += 1;
-            free.unused - 1
-        });
-        let mut cell = self.cell(index).borrow(turn);
-        cell.claimed = true;
+        let cell = {
+            let mut pool = POOL.borrow(turn);
+            if pool.free.is_empty() {
+                pool.grow();
+            }
+            pool.free.pop()?
+        };
+        let mut claimed = cell.borrow(turn);
+        claimed.owner = self.number;
+        begin(&mut claimed.record);
         Some(Slot {
-            index,
-            generation: cell.generation,
+            cell,
+            generation: claimed.generation,
         })
     }
 
@@ -107,8 +112,8 @@ impl Store {
         slot: Slot,
         work: impl FnOnce(&mut Record) -> R,
     ) -> Option<R> {
-        let mut cell = self.cell(slot.index).borrow(turn);
-        (cell.claimed && cell.generation == slot.generation).then(|| work(&mut cell.record))
+        let mut cell = slot.cell.borrow(turn);
+        (cell.generation == slot.generation).then(|| work(&mut cell.record))
     }
 
     /// Works on the record of an open span, if the span still has it. `work` must not call Python.
@@ -119,8 +124,8 @@ impl Store {
         slot: Slot,
         work: impl FnOnce(&mut Record) -> R,
     ) -> Option<R> {
-        let mut cell = self.cell(slot.index).borrow(turn);
-        let is_open = cell.claimed && !cell.ended && cell.generation == slot.generation;
+        let mut cell = slot.cell.borrow(turn);
+        let is_open = !cell.ended && cell.generation == slot.generation;
         is_open.then(|| work(&mut cell.record))
     }
 
@@ -134,8 +139,8 @@ impl Store {
         work: impl FnOnce(&Record) -> R,
     ) -> Option<R> {
         let result = {
-            let mut cell = self.cell(slot.index).borrow(turn);
-            if !cell.claimed || cell.ended || cell.generation != slot.generation {
+            let mut cell = slot.cell.borrow(turn);
+            if cell.ended || cell.generation != slot.generation {
                 return None;
             }
             cell.ended = true;
@@ -159,46 +164,47 @@ impl Store {
     }
 
     /// Works on the record a last time and takes it back, if the span still has it.
-    #[inline]
+    #[inline(always)]
     pub fn release<R>(
         &self,
         turn: Turn<'_>,
         slot: Slot,
         work: impl FnOnce(&Record) -> R,
     ) -> Option<R> {
-        let mut cell = self.cell(slot.index).borrow(turn);
-        if !cell.claimed || cell.generation != slot.generation {
+        let mut cell = slot.cell.borrow(turn);
+        if cell.generation != slot.generation {
             return None;
         }
         let result = work(&cell.record);
         cell.record.clear();
-        cell.claimed = false;
+        cell.owner = 0;
         let was_open = !std::mem::take(&mut cell.ended);
-        // Begins anew after 2^32 uses of one slot: a handle would have to be kept for all of them.
-        cell.generation = cell.generation.checked_add(1).unwrap_or(NonZero::<u32>::MIN);
+        // Wraps after 2^32 uses of one cell: a handle would have to be kept for all of them.
+        cell.generation = cell.generation.wrapping_add(1);
         if was_open {
             self.live
                 .store(self.live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
         }
-        self.free.borrow(turn).released.push(slot.index);
+        POOL.borrow(turn).free.push(slot.cell);
         Some(result)
     }
 
     /// Takes back every record without its handle; `seen` gets the names of the spans that were open.
     pub fn reclaim_all(&self, turn: Turn<'_>, mut seen: impl FnMut(&str)) {
-        let used = self.free.borrow(turn).unused;
-        for index in 0..used {
-            let generation = {
-                let cell = self.cell(index).borrow(turn);
-                cell.claimed.then_some((cell.generation, cell.ended))
+        let segments = POOL.borrow(turn).segments.clone();
+        for cell in segments.into_iter().flatten() {
+            let (generation, ended) = {
+                let cell = cell.borrow(turn);
+                if cell.owner != self.number {
+                    continue;
+                }
+                (cell.generation, cell.ended)
             };
-            if let Some((generation, ended)) = generation {
-                self.release(turn, Slot { index, generation }, |record| {
-                    if !ended {
-                        seen(record.name());
-                    }
-                });
-            }
+            self.release(turn, Slot { cell, generation }, |record| {
+                if !ended {
+                    seen(record.name());
+                }
+            });
         }
     }
 
@@ -206,24 +212,19 @@ impl Store {
     pub fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
     }
+}
 
-    /// How many records were ever made: the most spans that were open at once.
-    pub fn high_water(&self, turn: Turn<'_>) -> usize {
-        self.free.borrow(turn).unused as usize
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let generation = self.generation;
+        f.debug_struct("Slot").field("generation", &generation).finish_non_exhaustive()
     }
+}
 
-    #[inline(always)]
-    fn cell(&self, index: u32) -> &Guarded<Cell> {
-        // Segment n holds FIRST_SEGMENT << n cells, after the FIRST_SEGMENT * (2^n - 1) before it.
-        let segment = (index / FIRST_SEGMENT + 1).ilog2();
-        let start = FIRST_SEGMENT * ((1 << segment) - 1);
-        let cells = self.segments[segment as usize].get_or_init(|| {
-            (0..FIRST_SEGMENT << segment)
-                .map(|_| Guarded::default())
-                .collect()
-        });
-        &cells[(index - start) as usize]
-    }
+/// How many records the process ever made.
+#[cfg(test)]
+fn made(turn: Turn<'_>) -> usize {
+    POOL.borrow(turn).segments.len() * SEGMENT
 }
 
 #[cfg(test)]
@@ -236,12 +237,12 @@ mod tests {
         let taken = turn::take();
         let turn = taken.turn();
         let store = Store::new(10);
-        let slot = store.claim(turn).unwrap();
+        let slot = store.claim(turn, |_| ()).unwrap();
         assert_eq!(store.release(turn, slot, |_| ()), Some(()));
         assert_eq!(store.release(turn, slot, |_| ()), None);
         assert_eq!(store.with(turn, slot, |_| ()), None);
-        let next = store.claim(turn).unwrap();
-        assert_eq!(next.index, slot.index, "the hot record comes first");
+        let next = store.claim(turn, |_| ()).unwrap();
+        assert!(std::ptr::eq(next.cell, slot.cell), "the hot record comes first");
         assert_eq!(store.with(turn, slot, |_| ()), None);
         assert_eq!(store.with(turn, next, |_| ()), Some(()));
     }
@@ -251,10 +252,10 @@ mod tests {
         let taken = turn::take();
         let turn = taken.turn();
         let store = Store::new(10);
-        let slot = store.claim(turn).unwrap();
+        let slot = store.claim(turn, |_| ()).unwrap();
         store.with(turn, slot, |record| record.set_name("left behind"));
         store.release(turn, slot, |_| ());
-        let next = store.claim(turn).unwrap();
+        let next = store.claim(turn, |_| ()).unwrap();
         assert_eq!(
             store
                 .with(turn, next, |record| record.name().to_owned())
@@ -268,14 +269,18 @@ mod tests {
         let taken = turn::take();
         let turn = taken.turn();
         let store = Store::new(100);
-        for _ in 0..20 {
-            let slots: Vec<_> = std::iter::from_fn(|| store.claim(turn)).collect();
+        let mut most = 0;
+        for round in 0..20 {
+            let slots: Vec<_> = std::iter::from_fn(|| store.claim(turn, |_| ())).collect();
             assert_eq!((slots.len(), store.live()), (100, 100));
             for slot in slots {
                 store.release(turn, slot, |_| ());
             }
+            if round == 0 {
+                most = made(turn);
+            }
         }
-        assert_eq!((store.live(), store.high_water(turn)), (0, 100));
+        assert_eq!((store.live(), made(turn)), (0, most));
     }
 
     #[test]
@@ -283,7 +288,7 @@ mod tests {
         let taken = turn::take();
         let turn = taken.turn();
         let store = Store::new(2);
-        let claimed = || store.claim(turn).unwrap();
+        let claimed = || store.claim(turn, |_| ()).unwrap();
         let ended = || {
             let slot = claimed();
             assert_eq!(store.keep(turn, slot, |_| ()), Some(()));
@@ -299,21 +304,23 @@ mod tests {
             ended();
         }
         assert_eq!(store.with(turn, first, |_| ()), None);
-        assert!(store.high_water(turn) <= MAX_ENDED as u32 as usize + 1);
+        assert!(store.ended.borrow(turn).len() <= MAX_ENDED);
         let mut seen = 0;
         store.reclaim_all(turn, |_| seen += 1);
         assert_eq!((seen, store.live()), (0, 0));
     }
 
     #[test]
-    fn every_index_has_a_cell_of_its_own() {
-        let store = Store::new(Store::MAX_CAPACITY);
-        let cells: std::collections::HashSet<_> = (0..1_000)
-            .map(|index| std::ptr::from_ref(store.cell(index)))
-            .collect();
-        assert_eq!(cells.len(), 1_000);
-        let last = Store::MAX_CAPACITY as u32 - 1;
-        assert!(((last / FIRST_SEGMENT + 1).ilog2() as usize) < SEGMENTS);
+    fn what_one_store_reclaims_is_not_another_ones() {
+        let taken = turn::take();
+        let turn = taken.turn();
+        let (one, other) = (Store::new(10), Store::new(10));
+        let (mine, yours) = (one.claim(turn, |_| ()), other.claim(turn, |_| ()));
+        one.reclaim_all(turn, |_| ());
+        assert_eq!(one.with(turn, mine.unwrap(), |_| ()), None);
+        assert_eq!(other.with(turn, yours.unwrap(), |_| ()), Some(()));
+        assert_eq!((one.live(), other.live()), (0, 1));
+        other.reclaim_all(turn, |_| ());
     }
 
     #[test]
@@ -321,7 +328,7 @@ mod tests {
         let taken = turn::take();
         let turn = taken.turn();
         let store = Store::new(10);
-        let slots: Vec<_> = (0..3).map(|_| store.claim(turn).unwrap()).collect();
+        let slots: Vec<_> = (0..3).map(|_| store.claim(turn, |_| ()).unwrap()).collect();
         store.release(turn, slots[1], |_| ());
         let mut seen = 0;
         store.reclaim_all(turn, |_| seen += 1);
@@ -343,7 +350,7 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..rounds {
                         let name = format!("{thread}/{round}");
-                        let slot = store.claim(turn::take().turn()).unwrap();
+                        let slot = store.claim(turn::take().turn(), |_| ()).unwrap();
                         store.with(turn::take().turn(), slot, |record| record.set_name(&name));
                         let read = store
                             .release(turn::take().turn(), slot, |record| record.name().to_owned());
@@ -353,6 +360,5 @@ mod tests {
             }
         });
         assert_eq!(store.live(), 0);
-        assert!(store.high_water(turn::take().turn()) <= 4);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::chunk::{Chunk, ChunkSlot, InstrumentationScope};
+use crate::chunk::{Added, Chunk, ChunkSlot, InstrumentationScope};
 use crate::clock::Anchor;
 use crate::counter::Reason;
 use crate::id::TraceId;
@@ -248,6 +248,7 @@ impl Trace {
 
     /// Takes in a finished span, and hands over what need not wait. After the
     /// root itself, [`Self::end`] follows and hands over all.
+    #[inline(always)]
     pub(crate) fn add(
         self: &Arc<Self>,
         turn: Turn<'_>,
@@ -266,8 +267,8 @@ impl Trace {
             counters.dropped.add(Reason::QueueFull, 1);
             return;
         }
+        let fits = queue.reserve(turn, 1, span.len());
         if is_root && !self.used.load(Ordering::Relaxed) {
-            let fits = queue.reserve(turn, 1, span.len());
             let mut bytes = self.pipeline.buffers().take(turn, span.len());
             span.write(&mut bytes);
             let chunk = Chunk::of_one(scope, follows, bytes);
@@ -279,23 +280,12 @@ impl Trace {
             }
             return;
         }
-        self.used.store(true, Ordering::Relaxed);
-        let mut fits = true;
-        let accounted = |buffer: &mut Vec<u8>| {
-            // Here, where nobody can take the chunk: it must not be sent before it is accounted.
-            fits = queue.reserve(turn, 1, span.len());
-            span.write(buffer);
-        };
-        let buffer = || self.pipeline.buffers().take(turn, OPEN_BYTES);
-        let added = self.chunk.add(scope, follows, buffer, accounted);
+        let added = self.add_to_chunk(turn, scope, follows, span);
         if !fits {
             self.overflow(turn);
-            return;
-        }
-        if is_root {
-            return;
-        }
-        if self.ended.load(Ordering::Acquire) {
+        } else if is_root {
+            // `end` follows.
+        } else if self.ended.load(Ordering::Acquire) {
             self.hand_over(Some(turn), true);
         } else if added.spans >= self.pipeline.max_batch_size()
             || added.run_bytes >= MAX_CHUNK_BYTES
@@ -304,6 +294,19 @@ impl Trace {
         } else if added.spans == 1 {
             self.wait_for_root(turn);
         }
+    }
+
+    fn add_to_chunk(
+        &self,
+        turn: Turn<'_>,
+        scope: &'static InstrumentationScope,
+        follows: bool,
+        span: &Measured<'_>,
+    ) -> Added {
+        self.used.store(true, Ordering::Relaxed);
+        let buffer = || self.pipeline.buffers().take(turn, OPEN_BYTES);
+        let write = |buffer: &mut Vec<u8>| span.write(buffer);
+        self.chunk.add(scope, follows, buffer, write)
     }
 
     /// The root has finished, or is gone: hands over the rest, whatever is still open under it.
@@ -364,7 +367,7 @@ impl Trace {
     }
 
     /// Queues the spans that are to be sent, drops the others.
-    #[inline]
+    #[inline(always)]
     fn pass_on(&self, turn: Option<Turn<'_>>, mut chunk: Chunk) {
         let verdict = self.verdict();
         if verdict != Verdict::Sampled {

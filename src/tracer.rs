@@ -10,7 +10,6 @@ use crate::limits::Surplus;
 use crate::pipeline::Pipeline;
 use crate::sampler::Sampler;
 use crate::span::{Phase, Span, Words};
-use crate::store::Slot;
 use crate::trace::{Beginning, Trace, Verdict};
 use crate::turn::{Guarded, Turn, TurnCell};
 
@@ -146,6 +145,39 @@ impl Tracer {
         pipeline: &Arc<Pipeline>,
         options: &SpanOptions<'_>,
     ) -> Span {
+        self.start_with(turn, pipeline, options)
+    }
+
+    /// The same for most spans: with a name and a kind, now, as sampler and parent say.
+    #[inline]
+    pub fn start_simply(
+        &'static self,
+        turn: Turn<'_>,
+        pipeline: &Arc<Pipeline>,
+        name: &str,
+        kind: SpanKind,
+        parent: Parent<'_>,
+    ) -> Span {
+        let options = SpanOptions {
+            name: Some(name),
+            kind,
+            start_time_ns: None,
+            should_sample: None,
+            parent,
+            chosen: None,
+        };
+        self.start_with(turn, pipeline, &options)
+    }
+
+    // Inlined into both, with all below it, so that the simple start has no trace of the options that
+    // it does not have.
+    #[inline(always)]
+    fn start_with(
+        &'static self,
+        turn: Turn<'_>,
+        pipeline: &Arc<Pipeline>,
+        options: &SpanOptions<'_>,
+    ) -> Span {
         match options.parent {
             Parent::Span(parent) if Arc::ptr_eq(parent.trace().pipeline(), pipeline) => {
                 let origin = self.under_span(pipeline, parent, options);
@@ -155,23 +187,37 @@ impl Tracer {
                 };
                 self.open(turn, pipeline, origin, now_ns, options)
             }
+            Parent::Root => self.start_root(turn, pipeline, None, options),
             // Another pipeline's span, or one inherited by fork: known by its ids only.
             Parent::Span(parent) => {
                 let context = SpanContext {
                     is_remote: parent.is_inherited(),
                     ..parent.context()
                 };
-                self.start_root(turn, pipeline, Some(&context), options)
+                self.start_under_context(turn, pipeline, &context, options)
             }
-            Parent::Context(context) => self.start_root(turn, pipeline, Some(context), options),
-            Parent::Root => self.start_root(turn, pipeline, None, options),
+            Parent::Context(context) => {
+                self.start_under_context(turn, pipeline, context, options)
+            }
         }
+    }
+
+    #[inline(never)]
+    fn start_under_context(
+        &'static self,
+        turn: Turn<'_>,
+        pipeline: &Arc<Pipeline>,
+        parent: &SpanContext,
+        options: &SpanOptions<'_>,
+    ) -> Span {
+        self.start_root(turn, pipeline, Some(parent), options)
     }
 
     fn sampler_of<'a>(&'a self, pipeline: &'a Pipeline) -> &'a Sampler {
         self.sampler.as_ref().unwrap_or_else(|| pipeline.sampler())
     }
 
+    #[inline(always)]
     fn under_span(&self, pipeline: &Pipeline, parent: &Span, options: &SpanOptions<'_>) -> Origin {
         let own_decision = options.should_sample.or_else(|| {
             if parent.trace.is_decided_by_hand() {
@@ -204,6 +250,7 @@ impl Tracer {
     }
 
     /// Starts the first span of a local trace.
+    #[inline(always)]
     fn start_root(
         &'static self,
         turn: Turn<'_>,
@@ -266,6 +313,7 @@ impl Tracer {
         self.open(turn, pipeline, origin, now_ns, options)
     }
 
+    #[inline(always)]
     fn open(
         &'static self,
         turn: Turn<'_>,
@@ -286,14 +334,15 @@ impl Tracer {
         counters.started.add(turn, 1);
         let record_only = options.chosen.is_some_and(|chosen| chosen.record_only);
         let records = record_only || own_decision.unwrap_or_else(|| trace.verdict().records());
-        let slot = if records { claim(turn, pipeline) } else { None };
-        if let Some(slot) = slot {
-            counters.recorded.add(turn, 1);
-            pipeline.store().with(turn, slot, |record| {
-                record.set_name(options.name.unwrap_or_default());
-            });
-        } else if records {
-            trace.miss();
+        let mut slot = None;
+        if records {
+            let name = options.name.unwrap_or_default();
+            slot = pipeline.store().claim(turn, |record| record.set_name(name));
+            if slot.is_some() {
+                counters.recorded.add(turn, 1);
+            } else {
+                miss(pipeline, &trace);
+            }
         }
         let (phase, start_time_ns) = match options.name {
             None => (Phase::Draft, 0),
@@ -336,15 +385,13 @@ struct Origin {
     is_root: bool,
 }
 
-fn claim(turn: Turn<'_>, pipeline: &Pipeline) -> Option<Slot> {
-    let slot = pipeline.store().claim(turn);
-    if slot.is_none() {
-        pipeline.counters().dropped.add(Reason::LiveLimit, 1);
-        pipeline.notices().leave("live limit", || {
-            "too many spans are open: new ones are not recorded \
-             (max_live_spans of QueueConfig; stats()['dropped']['live_limit'] counts)"
-                .to_owned()
-        });
-    }
-    slot
+#[cold]
+fn miss(pipeline: &Pipeline, trace: &Trace) {
+    trace.miss();
+    pipeline.counters().dropped.add(Reason::LiveLimit, 1);
+    pipeline.notices().leave("live limit", || {
+        "too many spans are open: new ones are not recorded \
+         (max_live_spans of QueueConfig; stats()['dropped']['live_limit'] counts)"
+            .to_owned()
+    });
 }

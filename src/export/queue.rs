@@ -71,7 +71,7 @@ impl<T> Queue<T> {
 
     /// Appends a chunk of `spans` spans. `Ok` says how many wait in the ring now; `Err` gives the
     /// chunk back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&self, turn: Option<Turn<'_>>, chunk: T, spans: usize) -> Result<usize, T> {
         self.ring.push(chunk)?;
         match turn {

@@ -351,7 +351,7 @@ impl Pipeline {
     }
 
     /// Queues a chunk whose spans are in the account already.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enqueue(self: &Arc<Self>, turn: Option<Turn<'_>>, chunk: Chunk) {
         let spans = chunk.spans();
         match self.queue.push(turn, chunk, spans) {

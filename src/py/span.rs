@@ -176,6 +176,7 @@ impl PySpan {
         let pipeline = span.trace().pipeline();
         let told = otel::processor_of_native(py, span);
         let result = match told {
+            None if end_time_ns.is_none() => span.finish_now(turn(py)),
             None => span.finish(turn(py), end_time_ns),
             Some(processor) => otel::finish_native(slf, &processor, end_time_ns)?,
         };

@@ -1,7 +1,6 @@
 //! The arguments with which spans start, checked, and the start itself.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -17,7 +16,7 @@ use super::span::PySpan;
 use super::tracer::PyTracer;
 use super::value::{Attributes, Reader, pairs, plain, text};
 use crate::context::{SpanContext, SpanKind};
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline;
 use crate::span::Span;
 use crate::tracer::{Parent, SpanOptions};
 
@@ -130,8 +129,15 @@ impl Arguments {
             ParentArgument::Context(context) => Above::Context(Box::new(context.clone())),
         };
         let name = self.name_text(py);
-        let from = above.as_parent();
-        let span = self.start_core(py, tracer, &pipeline, from, name.as_deref(), Some(more));
+        let options = SpanOptions {
+            name: name.as_deref(),
+            kind: self.kind,
+            start_time_ns: more.start_time_ns,
+            should_sample: more.should_sample,
+            parent: above.as_parent(),
+            chosen: None,
+        };
+        let span = tracer.core().start(turn(py), &pipeline, &options);
         let turn = turn(py);
         pairs(&attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
         for (context, attributes) in &links {
@@ -141,6 +147,7 @@ impl Arguments {
     }
 
     /// The same for most spans: with a name, perhaps a kind, under the active span.
+    #[inline]
     fn start_simply<'py>(
         &self,
         py: Python<'py>,
@@ -153,8 +160,14 @@ impl Arguments {
         let from = above.as_parent();
         // Before the pipeline is borrowed: for a name that is not UTF-8 this may run any code.
         let name = self.name_text(py);
-        let span = pipeline::with_current(turn(py), |pipeline| {
-            self.start_core(py, tracer, pipeline, from, name.as_deref(), None)
+        let Some(name) = name.as_deref() else {
+            return self.start_draft(py, tracer, above);
+        };
+        let turn = turn(py);
+        let span = pipeline::with_current(turn, |pipeline| {
+            tracer
+                .core()
+                .start_simply(turn, pipeline, name, self.kind, from)
         });
         span.map_or_else(|| no_op(py), |span| self.handle(py, tracer, span, above))
     }
@@ -163,29 +176,29 @@ impl Arguments {
         self.name.as_ref().map(|name| text(name.bind(py)))
     }
 
-    // Inlined so that the simple start has no trace of `more`: compiled for both, LLVM took the start
-    // time apart into its bits, at 20 ns a span.
-    #[inline(always)]
-    fn start_core(
+    #[cold]
+    fn start_draft<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         tracer: &PyTracer,
-        pipeline: &Arc<Pipeline>,
-        parent: Parent<'_>,
-        name: Option<&str>,
-        more: Option<&More>,
-    ) -> Span {
+        above: Above<'py>,
+    ) -> PyResult<Bound<'py, PySpan>> {
+        let Some(pipeline) = PyTracer::pipeline(py) else {
+            return no_op(py);
+        };
         let options = SpanOptions {
-            name,
+            name: None,
             kind: self.kind,
-            start_time_ns: more.and_then(|more| more.start_time_ns),
-            should_sample: more.and_then(|more| more.should_sample),
-            parent,
+            start_time_ns: None,
+            should_sample: None,
+            parent: above.as_parent(),
             chosen: None,
         };
-        tracer.core().start(turn(py), pipeline, &options)
+        let span = tracer.core().start(turn(py), &pipeline, &options);
+        self.handle(py, tracer, span, above)
     }
 
+    #[inline(always)]
     fn handle<'py>(
         &self,
         py: Python<'py>,

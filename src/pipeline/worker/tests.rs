@@ -50,7 +50,7 @@ fn finish_a_span(pipeline: &Arc<Pipeline>) {
         buffer.extend([0x12, 0]);
         pipeline.queue.reserve(turn::take().turn(), 1, 2);
     });
-    pipeline.enqueue(slot.take().expect("a span was added"));
+    pipeline.enqueue(None, slot.take().expect("a span was added"));
 }
 
 fn start(tracer: &'static Tracer, pipeline: &Arc<Pipeline>, parent: Parent<'_>) -> Span {
