@@ -89,9 +89,15 @@ impl Notices {
         self.waiting.store(true, Ordering::Release);
     }
 
+    /// True when there is something to take.
+    #[inline]
+    pub fn are_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Acquire)
+    }
+
     /// The notices left since the last call. Costs one load when there are none.
     pub fn take(&self) -> Vec<Notice> {
-        if !self.waiting.load(Ordering::Acquire) {
+        if !self.are_waiting() {
             return Vec::new();
         }
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);

@@ -358,8 +358,13 @@ impl Span {
     fn complete(&self, turn: Turn<'_>, keeps: bool) {
         self.phase.set(turn, Phase::Finished);
         self.kept.set(turn, keeps);
-        self.move_to_chunk(turn, keeps);
-        if self.is_root && !self.is_inherited() {
+        if self.is_inherited() {
+            return;
+        }
+        if let Some(slot) = self.slot {
+            self.move_to_chunk(turn, slot, keeps);
+        }
+        if self.is_root {
             self.trace.end(turn);
         }
     }
@@ -490,10 +495,7 @@ impl Span {
     }
 
     #[inline(always)]
-    fn move_to_chunk(&self, turn: Turn<'_>, keeps: bool) {
-        let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
-            return;
-        };
+    fn move_to_chunk(&self, turn: Turn<'_>, slot: Slot, keeps: bool) {
         let words = self.words.borrow(turn);
         let facts = self.facts(turn, &words);
         let pipeline = self.trace.pipeline();

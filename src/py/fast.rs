@@ -4,12 +4,13 @@
 
 use std::ffi::CStr;
 
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::argument;
 use super::block::Block;
-use super::ffi::{Arguments, Method, ascii, install, slow, turn};
+use super::ffi::{Answer, Arguments, Method, ascii, install, none, slow, turn};
 use super::span::PySpan;
 use super::start;
 use super::tracer::PyTracer;
@@ -29,25 +30,20 @@ pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
     install::<StartAsCurrentSpan>(&tracer)
 }
 
-/// A name, and perhaps a kind; None for anything else.
+/// A name that says something, and perhaps a kind; None for anything else.
 #[inline(always)]
-fn name_and_kind(arguments: &Arguments<'_, '_>) -> Option<start::Arguments> {
+fn name_and_kind<'a, 'py>(
+    arguments: &Arguments<'a, 'py>,
+) -> Option<(Borrowed<'a, 'py, PyString>, SpanKind)> {
     let (name, mut named) = arguments.one_and_named()?;
     let name = name.cast_exact::<PyString>().ok()?;
-    if value::exact_text(&name).is_none_or(str::is_empty) {
-        return None;
-    }
+    value::exact_text(&name).filter(|text| !text.is_empty())?;
     let kind = match named.next() {
         None => SpanKind::default(),
-        Some((key, kind)) if ascii(&key) == Some("kind") => {
-            argument::kind(Some(&kind)).ok()?
-        }
+        Some((key, kind)) if ascii(&key) == Some("kind") => argument::kind(Some(&kind)).ok()?,
         Some(_) => return None,
     };
-    named
-        .next()
-        .is_none()
-        .then(|| start::Arguments::of(&name, kind))
+    named.next().is_none().then_some((name, kind))
 }
 
 struct StartSpan;
@@ -58,11 +54,13 @@ impl Method for StartSpan {
     slow!();
 
     fn call<'py>(this: &Bound<'py, PyTracer>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
-        let Some(arguments) = name_and_kind(arguments) else {
+        let Some((name, kind)) = name_and_kind(arguments) else {
             return Ok(None);
         };
-        let span = arguments.start(this.py(), this.get())?;
-        arguments.let_go(this.py());
+        let Some(text) = value::exact_text(&name) else {
+            return Ok(None);
+        };
+        let span = start::start_simply(this.get(), &name, text, kind)?;
         Ok(Some(span.into_any()))
     }
 }
@@ -75,18 +73,12 @@ impl Method for StartAsCurrentSpan {
     slow!();
 
     fn call<'py>(this: &Bound<'py, PyTracer>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
-        let Some(arguments) = name_and_kind(arguments) else {
+        let Some((name, kind)) = name_and_kind(arguments) else {
             return Ok(None);
         };
-        let block = Block::new(this.clone().unbind(), arguments);
-        block.into_object(this.py()).map(Some)
+        let block = Block::new(this.clone().unbind(), start::Arguments::of(&name, kind));
+        Ok(Some(block.into_object(this.py())?))
     }
-}
-
-type Answer<'py> = PyResult<Option<Bound<'py, PyAny>>>;
-
-fn none(py: Python<'_>) -> Bound<'_, PyAny> {
-    py.None().into_bound(py)
 }
 
 struct SetAttribute;
@@ -102,7 +94,7 @@ impl Method for SetAttribute {
             return Ok(None);
         };
         let Some(span) = this.get().core() else {
-            return Ok(Some(none(py)));
+            return none(py);
         };
         let Some(key) = exact_text(&key) else {
             return Ok(None);
@@ -113,7 +105,7 @@ impl Method for SetAttribute {
             };
             span.set_attribute(turn(py), key, value);
         }
-        Ok(Some(none(py)))
+        none(py)
     }
 }
 
@@ -134,7 +126,7 @@ impl Method for AddEvent {
                 return Ok(None);
             };
             span.add_event(turn(py), name, None, std::iter::empty());
-            return Ok(Some(none(py)));
+            return none(py);
         }
         let Some([name, attributes]) = arguments.only() else {
             return Ok(None);
@@ -160,7 +152,7 @@ impl Method for AddEvent {
             count += 1;
         }
         span.add_event(turn(py), name, None, pairs[..count].iter().copied());
-        Ok(Some(none(py)))
+        none(py)
     }
 }
 
@@ -189,7 +181,7 @@ impl Method for SetStatus {
         } else {
             return Ok(None);
         }
-        Ok(Some(none(this.py())))
+        none(this.py())
     }
 }
 
@@ -205,7 +197,7 @@ impl Method for Finish {
             return Ok(None);
         }
         PySpan::finish_now(this)?;
-        Ok(Some(none(this.py())))
+        none(this.py())
     }
 }
 

@@ -124,9 +124,13 @@ thread_local! {
 
 /// True while this thread is in a log handler that a notice of ours called: what it traces would
 /// trace itself.
+#[inline]
 pub(crate) fn is_delivering() -> bool {
-    DELIVERING.get()
+    DELIVERERS.load(Ordering::Relaxed) > 0 && DELIVERING.get()
 }
+
+/// How many threads are: nearly always none, and then none asks for its own.
+static DELIVERERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Passes the notices of a pipeline to `logging.getLogger("nanospan")`. No lock is held, and a
 /// handler that raises is none of the application's business.
@@ -197,6 +201,7 @@ fn pass_on(py: Python<'_>, pipeline: &Pipeline) {
         return;
     }
     DELIVERING.set(true);
+    DELIVERERS.fetch_add(1, Ordering::Relaxed);
     // PyO3 learns that the thread is attached, and lets go of errors at once.
     let interrupted = Python::try_attach(|_| {
         // Only an interpreter that is ending cannot import logging.
@@ -217,6 +222,7 @@ fn pass_on(py: Python<'_>, pipeline: &Pipeline) {
         }
         interrupted
     });
+    DELIVERERS.fetch_sub(1, Ordering::Relaxed);
     DELIVERING.set(false);
     if interrupted == Some(true) {
         // Somebody wants the program to stop: the application hears of it, not its log handler.

@@ -189,7 +189,7 @@ impl Scope {
 
     /// True when OpenTelemetry's Context has the active span.
     #[inline]
-    fn is_shared(&self, py: Python<'_>) -> bool {
+    pub(crate) fn is_shared(&self, py: Python<'_>) -> bool {
         self.is_default && otel::is_installed(py)
     }
 
@@ -198,6 +198,9 @@ impl Scope {
         if self.is_shared(py) {
             let handle = span.map(PyOtelSpan::handle_of).transpose()?;
             return otel::set(py, handle.as_ref().map(Bound::as_any));
+        }
+        if let Some(span) = span {
+            span.get().mark_active(py);
         }
         if let Some(cell) = self.sole_cell(py) {
             let span = span.map(|span| span.clone().unbind());
@@ -220,6 +223,9 @@ impl Scope {
             let handle = span.map(PyOtelSpan::handle_of).transpose()?;
             let handle = handle.map_or_else(|| py.None().into_bound(py), Bound::into_any);
             return otel::enter(py, &handle).map(Entered::Otel);
+        }
+        if let Some(span) = span {
+            span.get().mark_active(py);
         }
         if !self.has_cells {
             return self.put(py, span).map(Entered::Token);

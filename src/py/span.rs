@@ -21,7 +21,7 @@ use super::value::{Change, Reader, pairs, plain, text, to_dict};
 use crate::id::{SpanId, TraceId};
 use crate::otlp::message;
 use crate::span::{FinishError, Span};
-use crate::turn::{Guarded, Turn};
+use crate::turn::{Guarded, Turn, TurnCell};
 use ancestor::step_up;
 
 /// One unit of work: started by a tracer, finished by hand or by its block.
@@ -38,6 +38,8 @@ pub(crate) struct PySpan {
 pub(crate) struct Recording {
     of: Of,
     scope: &'static Scope,
+    /// It was made active at some time, in a scope of ours.
+    was_active: TurnCell<bool>,
     held: Guarded<Held>,
 }
 
@@ -85,6 +87,7 @@ impl PySpan {
             recording: Some(Recording {
                 of: Of::Own(span),
                 scope,
+                was_active: TurnCell::new(false),
                 held: Guarded::new(held),
             }),
         }
@@ -102,6 +105,7 @@ impl PySpan {
         let recording = Some(Recording {
             of: Of::Otel(span.unbind()),
             scope,
+            was_active: TurnCell::new(false),
             held: Guarded::default(),
         });
         Self::bin().make(py, Self { recording })
@@ -127,6 +131,14 @@ impl PySpan {
     #[inline]
     pub(crate) fn core(&self) -> Option<&Span> {
         self.recording.as_ref().map(Recording::span)
+    }
+
+    /// It is made active: whoever finishes it looks whether it still is.
+    #[inline]
+    pub(crate) fn mark_active(&self, py: Python<'_>) {
+        if let Some(recording) = &self.recording {
+            recording.was_active.set(turn(py), true);
+        }
     }
 
     /// True when the span's tracer has the namespace of `scope`.
@@ -174,7 +186,7 @@ impl PySpan {
             }
         };
         let pipeline = span.trace().pipeline();
-        let told = otel::processor_of_native(py, span);
+        let told = otel::processor_of_native(slf);
         let result = match told {
             None if end_time_ns.is_none() => span.finish_now(turn(py)),
             None => span.finish(turn(py), end_time_ns),
@@ -205,7 +217,7 @@ impl PySpan {
                 false
             }
         };
-        if span.is_root() && !span.is_inherited() {
+        if span.is_root() && pipeline.notices().are_waiting() && !span.is_inherited() {
             lifecycle::deliver(py, pipeline);
         }
         Ok(ended)

@@ -1,6 +1,5 @@
 //! The arguments with which spans start, checked, and the start itself.
 
-use std::borrow::Cow;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -14,10 +13,9 @@ use super::otel;
 use super::scope::Above;
 use super::span::PySpan;
 use super::tracer::PyTracer;
-use super::value::{Attributes, Reader, pairs, plain, text};
+use super::value::{Attributes, Reader, exact_text, pairs, plain, text};
 use crate::context::{SpanContext, SpanKind};
 use crate::pipeline;
-use crate::span::Span;
 use crate::tracer::{Parent, SpanOptions};
 
 /// What `nanospan.ROOT` is: the parent of a span that has none, whatever is active.
@@ -112,9 +110,13 @@ impl Arguments {
         py: Python<'py>,
         tracer: &PyTracer,
     ) -> PyResult<Bound<'py, PySpan>> {
-        let Some(more) = &self.more else {
-            return self.start_simply(py, tracer);
-        };
+        if let (None, Some(name)) = (&self.more, &self.name) {
+            if let Some(text) = exact_text(name.bind(py)) {
+                return start_simply(tracer, name.bind(py), text, self.kind);
+            }
+        }
+        let nothing = More::default();
+        let more = self.more.as_deref().unwrap_or(&nothing);
         let Some(pipeline) = PyTracer::pipeline(py) else {
             return no_op(py);
         };
@@ -128,7 +130,7 @@ impl Arguments {
             ParentArgument::Root => Above::Span(None),
             ParentArgument::Context(context) => Above::Context(Box::new(context.clone())),
         };
-        let name = self.name_text(py);
+        let name = self.name.as_ref().map(|name| text(name.bind(py)));
         let options = SpanOptions {
             name: name.as_deref(),
             kind: self.kind,
@@ -143,80 +145,9 @@ impl Arguments {
         for (context, attributes) in &links {
             span.add_link(turn, context.into(), pairs(attributes));
         }
-        self.handle(py, tracer, span, above)
-    }
-
-    /// The same for most spans: with a name, perhaps a kind, under the active span.
-    #[inline]
-    fn start_simply<'py>(
-        &self,
-        py: Python<'py>,
-        tracer: &PyTracer,
-    ) -> PyResult<Bound<'py, PySpan>> {
-        if !PyTracer::is_configured(py) {
-            return no_op(py);
-        }
-        let above = tracer.scope().above(py)?;
-        let from = above.as_parent();
-        // Before the pipeline is borrowed: for a name that is not UTF-8 this may run any code.
-        let name = self.name_text(py);
-        let Some(name) = name.as_deref() else {
-            return self.start_draft(py, tracer, above);
-        };
-        let turn = turn(py);
-        let span = pipeline::with_current(turn, |pipeline| {
-            tracer
-                .core()
-                .start_simply(turn, pipeline, name, self.kind, from)
-        });
-        span.map_or_else(|| no_op(py), |span| self.handle(py, tracer, span, above))
-    }
-
-    fn name_text<'a>(&'a self, py: Python<'a>) -> Option<Cow<'a, str>> {
-        self.name.as_ref().map(|name| text(name.bind(py)))
-    }
-
-    #[cold]
-    fn start_draft<'py>(
-        &self,
-        py: Python<'py>,
-        tracer: &PyTracer,
-        above: Above<'py>,
-    ) -> PyResult<Bound<'py, PySpan>> {
-        let Some(pipeline) = PyTracer::pipeline(py) else {
-            return no_op(py);
-        };
-        let options = SpanOptions {
-            name: None,
-            kind: self.kind,
-            start_time_ns: None,
-            should_sample: None,
-            parent: above.as_parent(),
-            chosen: None,
-        };
-        let span = tracer.core().start(turn(py), &pipeline, &options);
-        self.handle(py, tracer, span, above)
-    }
-
-    #[inline(always)]
-    fn handle<'py>(
-        &self,
-        py: Python<'py>,
-        tracer: &PyTracer,
-        span: Span,
-        above: Above<'py>,
-    ) -> PyResult<Bound<'py, PySpan>> {
         let name = self.name.as_ref().map(|name| plain(name.bind(py)));
-        let told = otel::processor_of_native(py, &span);
-        let parent = match above {
-            Above::Span(parent) => parent,
-            Above::Context(_) => None,
-        };
-        let span = PySpan::bin().make(py, PySpan::new(span, name, tracer.scope(), parent))?;
-        if let Some(processor) = told {
-            otel::start_native(&span, &processor)?;
-        }
-        Ok(span)
+        let span = PySpan::new(span, name, tracer.scope(), above.into_parent());
+        tell(PySpan::bin().make(py, span)?)
     }
 
     /// A copy with the active span as parent, if one is active and no other parent was given.
@@ -243,7 +174,47 @@ impl Arguments {
     }
 }
 
-impl Above<'_> {
+/// Starts most spans: with a name, which has this text, and a kind, under the active span.
+#[inline]
+pub(crate) fn start_simply<'py>(
+    tracer: &PyTracer,
+    name: &Bound<'py, PyString>,
+    text: &str,
+    kind: SpanKind,
+) -> PyResult<Bound<'py, PySpan>> {
+    let py = name.py();
+    if !PyTracer::is_configured(py) {
+        return no_op(py);
+    }
+    let above = tracer.scope().above(py)?;
+    // Before the pipeline is borrowed: this may run any code.
+    let place = PySpan::bin().place(py)?;
+    let name = plain(name);
+    let turn = turn(py);
+    let span = pipeline::with_current(turn, move |pipeline| {
+        let parent = above.as_parent();
+        let span = tracer
+            .core()
+            .start_simply(turn, pipeline, text, kind, parent);
+        let parent = above.into_parent();
+        place.fill(
+            py,
+            PySpan::new(span, Some(name), tracer.scope(), parent),
+        )
+    });
+    span.map_or_else(|| no_op(py), |span| tell(span?))
+}
+
+/// Tells processors in Python of a span that has started, where there are any.
+#[inline]
+fn tell(span: Bound<'_, PySpan>) -> PyResult<Bound<'_, PySpan>> {
+    if let Some(processor) = otel::processor_of_native(&span) {
+        otel::start_native(&span, &processor)?;
+    }
+    Ok(span)
+}
+
+impl<'py> Above<'py> {
     /// As the core takes it.
     #[inline]
     fn as_parent(&self) -> Parent<'_> {
@@ -253,6 +224,15 @@ impl Above<'_> {
                 .and_then(|parent| parent.get().core())
                 .into(),
             Self::Context(context) => Parent::Context(context),
+        }
+    }
+
+    /// As the handle keeps it.
+    #[inline]
+    fn into_parent(self) -> Option<Bound<'py, PySpan>> {
+        match self {
+            Self::Span(parent) => parent,
+            Self::Context(_) => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use pyo3::Borrowed;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyTuple, PyType};
 
 use super::method::guarded;
 use super::turn;
@@ -115,26 +115,33 @@ impl<T: Manager> Kind<T> {
         self.class.bind(py)
     }
 
-    /// An object.
-    #[inline]
-    pub(crate) fn make<'py>(&self, py: Python<'py>, content: T) -> PyResult<Bound<'py, PyAny>> {
+    /// An object with the content that `content` makes, in its place. It must not call Python.
+    #[inline(always)]
+    pub(crate) fn make<'py>(
+        &self,
+        py: Python<'py>,
+        content: impl FnOnce() -> T,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let class = self.class.as_ptr().cast::<ffi::PyTypeObject>();
         let free = self.free.borrow(turn(py)).pop();
         // SAFETY: `class` is the heap type that `new` made for `Object<T>`, without garbage
         // collection. Memory from the list is a dead object of that type (see `dealloc`), which
         // PyObject_Init makes a new one; other memory comes from PyType_GenericAlloc, zeroed. Either
-        // way there is one reference, and nobody else has it while the fields are written.
+        // way there is one reference, and nobody has it before the fields are written; should `content`
+        // panic, nobody ever has.
         unsafe {
             let object = match free {
                 Some(Memory(memory)) => ffi::PyObject_Init(memory.cast(), class),
                 None => ffi::PyType_GenericAlloc(class, 0),
             };
-            let made = Bound::from_owned_ptr_or_err(py, object)?;
-            let object = object.cast::<Object<T>>();
-            ptr::write(&raw mut (*object).vectorcall, Some(call::<T>));
-            ptr::write(&raw mut (*object).asked, Cell::new(false));
-            ptr::write(&raw mut (*object).content, ManuallyDrop::new(content));
-            Ok(made)
+            if object.is_null() {
+                return Err(PyErr::fetch(py));
+            }
+            let made = object.cast::<Object<T>>();
+            ptr::write(&raw mut (*made).content, ManuallyDrop::new(content()));
+            ptr::write(&raw mut (*made).vectorcall, Some(call::<T>));
+            ptr::write(&raw mut (*made).asked, Cell::new(false));
+            Ok(Bound::from_owned_ptr(py, object))
         }
     }
 }
@@ -217,11 +224,18 @@ unsafe extern "C" fn call_unbound(
         (py, Borrowed::from_ptr(py, arguments))
     };
     guarded(py, || {
-        let arguments = arguments.cast::<pyo3::types::PyTuple>()?;
+        let arguments = arguments.cast::<PyTuple>().map_err(PyErr::from)?;
         let object = arguments.get_item(0)?;
         let enter = object.getattr("__enter__")?;
-        enter.call1(arguments.get_slice(1, arguments.len()))
+        Ok(enter.call1(arguments.get_slice(1, arguments.len()))?)
     })
+}
+
+#[cold]
+fn misused() -> PyErr {
+    PyTypeError::new_err(
+        "a block is entered with `with`, or called with the function that it decorates",
+    )
 }
 
 unsafe extern "C" fn call<T: Manager>(
@@ -241,14 +255,12 @@ unsafe extern "C" fn call<T: Manager>(
     // SAFETY: only for an index below the count; the arguments are borrowed for the call.
     let argument = |index| unsafe { Borrowed::from_ptr(py, *arguments.add(index)) };
     guarded(py, || match count {
-        0 if this.asked.get() => this.content.enter(py),
-        1 => this.content.decorate(py, argument(0)),
+        0 if this.asked.get() => Ok(this.content.enter(py)?),
+        1 => Ok(this.content.decorate(py, argument(0))?),
         3 => {
             this.content.exit(py, argument(1))?;
             Ok(py.None().into_bound(py))
         }
-        _ => Err(PyTypeError::new_err(
-            "a block is entered with `with`, or called with the function that it decorates",
-        )),
+        _ => Err(misused().into()),
     })
 }

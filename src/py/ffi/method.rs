@@ -24,10 +24,28 @@ pub(crate) trait Method {
     /// Where the method it takes the place of is kept.
     fn slow() -> &'static PyOnceLock<Py<PyAny>>;
     /// Does what the slow method would. None leaves the call to that, before anything was done.
-    fn call<'py>(
-        this: &Bound<'py, Self::Class>,
-        arguments: &Arguments<'_, 'py>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>>;
+    fn call<'py>(this: &Bound<'py, Self::Class>, arguments: &Arguments<'_, 'py>) -> Answer<'py>;
+}
+
+/// What a fast method answers. It fits two registers, where a `PyResult` goes through memory.
+pub(crate) type Answer<'py> = Result<Option<Bound<'py, PyAny>>, Raised>;
+
+/// An exception is set, as CPython wants it of whoever gives no result.
+pub(crate) struct Raised(());
+
+impl From<PyErr> for Raised {
+    #[cold]
+    fn from(error: PyErr) -> Self {
+        // Only the functions of this room that CPython calls turn an error into this.
+        error.restore(super::dropping());
+        Self(())
+    }
+}
+
+/// `None`, as methods answer that have nothing to say.
+#[inline]
+pub(crate) fn none<'py>(py: Python<'py>) -> Answer<'py> {
+    Ok(Some(py.None().into_bound(py)))
 }
 
 /// Declares where the slow method of a fast one is kept.
@@ -154,21 +172,18 @@ unsafe extern "C" fn fast<M: Method>(
         if let Some(result) = M::call(&this, &arguments)? {
             return Ok(result);
         }
-        call_slow::<M>(this.as_any(), &arguments)
+        Ok(call_slow::<M>(this.as_any(), &arguments)?)
     })
 }
 
 /// Runs `work`; what it raises, or its panic, becomes CPython's exception.
 pub(super) fn guarded<'py>(
     py: Python<'py>,
-    work: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+    work: impl FnOnce() -> Result<Bound<'py, PyAny>, Raised>,
 ) -> *mut ffi::PyObject {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(result)) => result.into_ptr(),
-        Ok(Err(error)) => {
-            error.restore(py);
-            ptr::null_mut()
-        }
+        Ok(Err(Raised(()))) => ptr::null_mut(),
         Err(_) => {
             PanicException::new_err("a defect of nanospan").restore(py);
             ptr::null_mut()

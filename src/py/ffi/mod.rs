@@ -17,7 +17,7 @@ use pyo3::types::PyString;
 
 use crate::turn::Turn;
 pub(crate) use manager::{Kind, Manager};
-pub(crate) use method::{Arguments, Method, install, slow};
+pub(crate) use method::{Answer, Arguments, Method, install, none, slow};
 pub(crate) use peek::{current_context, probe, sole_value};
 pub(crate) use recycle::{Bin, Recycled};
 

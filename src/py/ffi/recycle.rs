@@ -1,6 +1,7 @@
 //! Objects of a PyO3 class whose memory is used again at once. Making and freeing one through PyO3
 //! and CPython's allocator costs some 60 ns more.
 
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::OnceLock;
@@ -10,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 
-use super::{NoCollection, turn};
+use super::{NoCollection, dropping, turn};
 use crate::turn::Guarded;
 
 /// A class whose dead objects are kept.
@@ -37,6 +38,8 @@ struct Facts {
     offset: usize,
     /// Where it keeps the `__dict__`, if the class has one; null as long as nobody has used it.
     dict: Option<usize>,
+    /// Where it keeps its weak references; null as long as there are none.
+    weak: usize,
     /// What PyO3 does with a dead object.
     dealloc: ffi::destructor,
 }
@@ -75,6 +78,7 @@ impl<T: Recycled> Bin<T> {
                     dict: usize::try_from((*class).tp_dictoffset)
                         .ok()
                         .filter(|offset| *offset > 0),
+                    weak: usize::try_from((*class).tp_weaklistoffset).unwrap_or(0),
                     dealloc: own,
                 };
                 if self.facts.set(facts).is_ok() {
@@ -86,35 +90,107 @@ impl<T: Recycled> Bin<T> {
 
     /// An object of the class.
     #[inline]
-    pub(crate) fn make<'py>(&self, py: Python<'py>, value: T) -> PyResult<Bound<'py, T>>
+    pub(crate) fn make<'py>(&'static self, py: Python<'py>, value: T) -> PyResult<Bound<'py, T>>
     where
         T: Into<PyClassInitializer<T>>,
     {
-        let Some(facts) = self.facts.get() else {
+        self.place(py)?.fill(py, value)
+    }
+
+    /// Memory for an object. This may run the collector, and so any code.
+    #[inline]
+    pub(crate) fn place(&'static self, py: Python<'_>) -> PyResult<Place<T>> {
+        let memory = self.free.borrow(turn(py)).pop();
+        let (object, is_dead) = match (memory, self.facts.get()) {
+            (Some(Memory(object, _)), _) => (object, true),
+            (None, Some(facts)) => (facts.allocate(py)?, false),
+            (None, None) => (ptr::null_mut(), false),
+        };
+        Ok(Place {
+            object,
+            is_dead,
+            bin: self,
+        })
+    }
+}
+
+/// Memory for an object of a class.
+pub(crate) struct Place<T: Recycled> {
+    /// Null where the class does not keep its dead objects yet.
+    object: *mut ffi::PyObject,
+    /// It has been an object before.
+    is_dead: bool,
+    bin: &'static Bin<T>,
+}
+
+impl<T: Recycled> Place<T> {
+    /// The object with its value, which the compiler makes where it belongs.
+    #[inline(always)]
+    pub(crate) fn fill<'py>(self, py: Python<'py>, value: T) -> PyResult<Bound<'py, T>>
+    where
+        T: Into<PyClassInitializer<T>>,
+    {
+        let Some(facts) = self.bin.facts.get().filter(|_| !self.object.is_null()) else {
             // CPython 3.11 makes the `__dict__` while the object, which its collector knows already,
             // has no value yet.
             let _none = NoCollection::begin(py);
             return Bound::new(py, value);
         };
-        let memory = self.free.borrow(turn(py)).pop();
+        let place = ManuallyDrop::new(self);
         // SAFETY: the memory is a whole object of the class, dead and without a value (`dealloc`),
-        // which PyObject_Init gives one reference that nobody else has, or a new one, zeroed, that
-        // the collector forgets before it has a value; the value goes where PyO3 keeps it.
-        // Everything else in the object is zero, and means that there is no `__dict__` and no weak
-        // reference.
+        // which PyObject_Init gives one reference that nobody else has, or a new one, zeroed; the
+        // collector knows of neither. The value goes where PyO3 keeps it. Everything else in the
+        // object is zero, and means that there is no `__dict__` and no weak reference.
         unsafe {
-            let object = match memory {
-                Some(Memory(memory, _)) => ffi::PyObject_Init(memory, facts.class),
-                None => ffi::PyType_GenericAlloc(facts.class, 0),
-            };
+            if place.is_dead {
+                ffi::PyObject_Init(place.object, facts.class);
+            }
+            ptr::write(place.object.byte_add(facts.offset).cast::<T>(), value);
+            Ok(Bound::from_owned_ptr(py, place.object).cast_into_unchecked())
+        }
+    }
+}
+
+/// What was not needed is kept.
+impl<T: Recycled> Drop for Place<T> {
+    fn drop(&mut self) {
+        if self.object.is_null() {
+            return;
+        }
+        let py = dropping();
+        if let (false, Some(facts)) = (self.is_dead, self.bin.facts.get()) {
+            // SAFETY: the object, which nobody else has, is one of the class, which it holds.
+            unsafe { ffi::Py_DECREF(facts.class.cast()) };
+        }
+        let memory = Memory(self.object, std::marker::PhantomData);
+        self.bin.free.borrow(turn(py)).push(memory);
+    }
+}
+
+impl Facts {
+    /// A new object, zeroed, of which the collector does not know.
+    #[cold]
+    fn allocate(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        // SAFETY: the class is PyO3's, and the thread is attached (CPython C API,
+        // PyType_GenericAlloc: null with an exception set, or a tracked object).
+        unsafe {
+            let object = ffi::PyType_GenericAlloc(self.class, 0);
             if object.is_null() {
                 return Err(PyErr::fetch(py));
             }
             ffi::PyObject_GC_UnTrack(object.cast());
-            ptr::write(object.byte_add(facts.offset).cast::<T>(), value);
-            Ok(Bound::from_owned_ptr(py, object).cast_into_unchecked())
+            Ok(object)
         }
     }
+}
+
+/// # Safety
+///
+/// There is a pointer at `offset` in the object.
+#[inline]
+unsafe fn is_null(object: *mut ffi::PyObject, offset: usize) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { (*object.byte_add(offset).cast::<*mut ffi::PyObject>()).is_null() }
 }
 
 unsafe extern "C" fn dealloc<T: Recycled>(object: *mut ffi::PyObject) {
@@ -126,15 +202,14 @@ unsafe extern "C" fn dealloc<T: Recycled>(object: *mut ffi::PyObject) {
     // does not fit the bin PyO3 does itself. The class is final, and held by each of its objects.
     unsafe {
         let py = Python::assume_attached();
-        let has_dict = facts.dict.is_some_and(|offset| {
-            let dict = object.byte_add(offset).cast::<*mut ffi::PyObject>();
-            !(*dict).is_null()
-        });
+        let has_dict = facts.dict.is_some_and(|offset| !is_null(object, offset));
         if has_dict || bin.free.borrow(turn(py)).len() >= MOST_FREE {
             return (facts.dealloc)(object);
         }
         ffi::PyObject_GC_UnTrack(object.cast());
-        ffi::PyObject_ClearWeakRefs(object);
+        if facts.weak == 0 || !is_null(object, facts.weak) {
+            ffi::PyObject_ClearWeakRefs(object);
+        }
         let value = object.byte_add(facts.offset).cast::<T>();
         let _ = catch_unwind(AssertUnwindSafe(|| ptr::drop_in_place(value)));
         bin.free

@@ -51,11 +51,10 @@ pub(super) fn end(
 
 /// Who is to be told of a span of the native face: the processors of the provider over its pipeline.
 #[inline]
-pub(crate) fn processor_of_native<'py>(py: Python<'py>, span: &Span) -> Option<Bound<'py, PyAny>> {
-    if !span.is_recorded() || span.is_inherited() {
-        return None;
-    }
-    shared()?.processor(py)
+pub(crate) fn processor_of_native<'py>(span: &Bound<'py, PySpan>) -> Option<Bound<'py, PyAny>> {
+    let processor = shared()?.processor(span.py())?;
+    let core = span.get().core()?;
+    (core.is_recorded() && !core.is_inherited()).then_some(processor)
 }
 
 /// Tells the processors that a span of the native face has started.

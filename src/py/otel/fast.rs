@@ -13,7 +13,7 @@ use super::span::PyOtelSpan;
 use super::start::Arguments as StartArguments;
 use super::tracer::PyOtelTracer;
 use crate::context::SpanKind;
-use crate::py::ffi::{Arguments, Method, ascii, install, slow, turn};
+use crate::py::ffi::{Answer, Arguments, Method, ascii, install, none, slow, turn};
 use crate::value::Value;
 
 /// Puts the fast methods on their classes.
@@ -28,12 +28,6 @@ pub(super) fn install_all(py: Python<'_>) -> PyResult<()> {
     let tracer = py.get_type::<PyOtelTracer>();
     install::<StartSpan>(&tracer)?;
     install::<StartAsCurrentSpan>(&tracer)
-}
-
-type Answer<'py> = PyResult<Option<Bound<'py, PyAny>>>;
-
-fn none(py: Python<'_>) -> Bound<'_, PyAny> {
-    py.None().into_bound(py)
 }
 
 /// A name, and perhaps a kind, attributes and a Context, by name; None for anything else.
@@ -75,7 +69,7 @@ impl Method for StartSpan {
         };
         let span = arguments.start(this);
         arguments.let_go(this.py());
-        span.map(Some)
+        Ok(Some(span?))
     }
 }
 
@@ -91,7 +85,7 @@ impl Method for StartAsCurrentSpan {
             return Ok(None);
         };
         let block = OtelBlock::new(this.clone().unbind(), arguments, true);
-        block.into_object(this.py()).map(Some)
+        Ok(Some(block.into_object(this.py())?))
     }
 }
 
@@ -109,7 +103,7 @@ impl Method for SetAttribute {
         };
         let core = this.get().core();
         if !core.is_recorded() {
-            return Ok(Some(none(py)));
+            return none(py);
         }
         if !core.is_unfinished(turn(py)) {
             return Ok(None);
@@ -118,7 +112,7 @@ impl Method for SetAttribute {
             return Ok(None);
         };
         core.set_attribute(turn(py), name, value);
-        Ok(Some(none(py)))
+        none(py)
     }
 }
 
@@ -139,7 +133,7 @@ impl Method for SetStatus {
             return Ok(None);
         };
         this.get().set_status(py, &status, description.as_deref())?;
-        Ok(Some(none(py)))
+        none(py)
     }
 }
 
@@ -180,7 +174,7 @@ impl Method for AddEvent {
             count += 1;
         }
         core.add_event(turn, name, None, pairs[..count].iter().copied());
-        Ok(Some(none(py)))
+        none(py)
     }
 }
 
@@ -216,7 +210,7 @@ impl Method for GetSpanContext {
         if arguments.only::<0>().is_none() {
             return Ok(None);
         }
-        this.get().python_context(this.py()).map(Some)
+        Ok(Some(this.get().python_context(this.py())?))
     }
 }
 
@@ -232,6 +226,6 @@ impl Method for End {
             return Ok(None);
         }
         PyOtelSpan::end_now(this)?;
-        Ok(Some(none(this.py())))
+        none(this.py())
     }
 }

@@ -111,6 +111,9 @@ pub(super) fn step_up<'py>(
         return Ok(());
     };
     let scope = recording.scope;
+    if !recording.was_active.get(turn(py)) && !scope.is_shared(py) {
+        return Ok(());
+    }
     if !scope
         .active(py)?
         .is_some_and(|active| active.get().is_same(span.get()))
