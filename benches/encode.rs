@@ -48,7 +48,7 @@ fn main() {
 }
 
 /// What a worker takes at once: the spans of many requests, a chunk each.
-fn batch() -> Vec<Chunk> {
+fn batch() -> Vec<Box<Chunk>> {
     let tracer = Tracer::new("bench", "default", None, None);
     let (pipeline, memory) = request::pipeline(Sampler::AlwaysOn);
     for _ in 0..REQUESTS {
@@ -66,7 +66,7 @@ fn batch() -> Vec<Chunk> {
                 spans: vec![Clone::clone(span)],
                 ..ScopeSpans::default()
             };
-            slot.add(scope, true, Vec::new, |buffer| {
+            slot.add(scope, true, || Chunk::with_room(0), |buffer| {
                 buffer.extend(field.encode_to_vec());
             });
         }

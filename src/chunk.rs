@@ -64,12 +64,13 @@ impl InstrumentationScope {
     }
 }
 
-/// Finished spans of one local trace.
+/// Finished spans of one local trace. It stays in its box, which is used again: to move it would cost
+/// as much as to fill it.
 #[derive(Debug)]
 pub struct Chunk {
     /// Most traces have one run, which then takes no allocation.
     first: Run,
-    /// Boxed, since chunks are moved and these are rare.
+    /// Boxed, since they are rare.
     more: Option<Box<Vec<Run>>>,
     /// When its first span finished, if that had to wait for others.
     since: Option<Instant>,
@@ -89,20 +90,40 @@ pub struct Run {
 }
 
 impl Chunk {
-    /// The one finished span of a trace that is only its root, in `bytes`.
-    #[inline]
-    pub(crate) fn of_one(
-        scope: &'static InstrumentationScope,
-        follows: bool,
-        bytes: Vec<u8>,
-    ) -> Self {
-        let mut first = Run::new(scope, follows, bytes);
-        first.spans = 1;
-        Self {
-            first,
+    /// An empty chunk with room for `length` bytes.
+    pub fn with_room(length: usize) -> Box<Self> {
+        Box::new(Self {
+            first: Run::new(&NOBODY, true, Vec::with_capacity(length)),
             more: None,
             since: None,
-        }
+        })
+    }
+
+    /// The room in it, also where it is filled.
+    pub(crate) fn room(&self) -> usize {
+        self.first.bytes.capacity()
+    }
+
+    /// Empties it; the room stays.
+    pub(crate) fn clear(&mut self) {
+        self.first.bytes.clear();
+        self.first.spans = 0;
+        self.more = None;
+        self.since = None;
+    }
+
+    /// Begins an empty chunk.
+    #[inline]
+    pub(crate) fn begin(&mut self, scope: &'static InstrumentationScope, follows: bool) {
+        self.first.scope = scope;
+        self.first.follows = follows;
+    }
+
+    /// Adds a span that `write` writes to the first run.
+    #[inline]
+    pub(crate) fn add_to_first(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.first.bytes);
+        self.first.spans += 1;
     }
 
     /// The runs, in the order of their first spans; some may be empty.
@@ -113,12 +134,6 @@ impl Chunk {
     fn runs_mut(&mut self) -> impl Iterator<Item = &mut Run> {
         let more = self.more.iter_mut().flat_map(|more| more.iter_mut());
         std::iter::once(&mut self.first).chain(more)
-    }
-
-    /// The memory of its spans, which are of no more use.
-    pub(crate) fn into_buffers(self) -> impl Iterator<Item = Vec<u8>> {
-        let more = self.more.into_iter().flat_map(|more| *more);
-        std::iter::once(self.first).chain(more).map(|run| run.bytes)
     }
 
     /// How many spans.
@@ -160,24 +175,37 @@ impl Chunk {
         (spans - self.spans(), bytes - self.bytes())
     }
 
-    /// Moves spans that take much less than their buffer into one that fits: `fitting` gives such a
-    /// buffer, and `keep` gets the old one, hot for the next trace.
-    pub(crate) fn fit(
-        &mut self,
-        fitting: impl Fn(usize) -> Vec<u8>,
-        mut keep: impl FnMut(Vec<u8>),
-    ) {
-        for run in self.runs_mut() {
-            // A quarter of slack costs less than the copy that would remove it.
-            if run.bytes.capacity() - run.bytes.len() <= run.bytes.len() / 4 {
-                continue;
-            }
-            let mut exact = fitting(run.bytes.len());
-            exact.extend_from_slice(&run.bytes);
-            keep(std::mem::replace(&mut run.bytes, exact));
+    /// How many bytes are in its first run.
+    pub(crate) fn first_len(&self) -> usize {
+        self.first.bytes.len()
+    }
+
+    /// True when its first run takes much less than its room. A quarter of slack costs less than the
+    /// copy that would remove it.
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.room() - self.first_len() > self.first_len() / 4
+    }
+
+    /// Takes over what is in another chunk, into room of its own. Gives the other back.
+    pub(crate) fn take_over(&mut self, mut other: Box<Self>) -> Box<Self> {
+        self.first.scope = other.first.scope;
+        self.first.follows = other.first.follows;
+        self.first.spans = other.first.spans;
+        self.first.bytes.extend_from_slice(&other.first.bytes);
+        self.more = other.more.take();
+        for run in self.more.iter_mut().flat_map(|more| more.iter_mut()) {
+            run.bytes.shrink_to_fit();
         }
+        self.since = other.since;
+        other
     }
 }
+
+/// Whose spans an empty chunk has.
+static NOBODY: InstrumentationScope = InstrumentationScope {
+    bytes: Vec::new(),
+    schema_url: String::new(),
+};
 
 impl Run {
     fn new(scope: &'static InstrumentationScope, follows: bool, bytes: Vec<u8>) -> Self {
@@ -193,7 +221,7 @@ impl Run {
 /// Where the chunk of an open trace waits for whoever takes it first: the root that finishes, the
 /// worker when it grew old, or a flush.
 #[derive(Debug)]
-pub struct ChunkSlot(Mutex<Option<Chunk>>);
+pub struct ChunkSlot(Mutex<Option<Box<Chunk>>>);
 
 /// What a chunk holds after a span was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,20 +239,21 @@ impl Default for ChunkSlot {
 }
 
 impl ChunkSlot {
-    /// Adds a span that `write` writes as a [`SPANS`] field. The first of a chunk goes into `buffer`,
-    /// and waits from then on.
+    /// Adds a span that `write` writes as a [`SPANS`] field. The first goes into the chunk that `empty`
+    /// gives, and waits from then on.
     pub fn add(
         &self,
         scope: &'static InstrumentationScope,
         follows: bool,
-        buffer: impl FnOnce() -> Vec<u8>,
+        empty: impl FnOnce() -> Box<Chunk>,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Added {
         let mut slot = lock(&self.0);
-        let chunk = slot.get_or_insert_with(|| Chunk {
-            first: Run::new(scope, follows, buffer()),
-            more: None,
-            since: Some(Instant::now()),
+        let chunk = slot.get_or_insert_with(|| {
+            let mut chunk = empty();
+            chunk.begin(scope, follows);
+            chunk.since = Some(Instant::now());
+            chunk
         });
         let run = chunk.run(scope, follows);
         write(&mut run.bytes);
@@ -242,26 +271,26 @@ impl ChunkSlot {
     }
 
     /// Takes the chunk away; the next span begins a new one.
-    pub fn take(&self) -> Option<Chunk> {
+    pub fn take(&self) -> Option<Box<Chunk>> {
         lock(&self.0).take()
     }
 
     /// When the first waiting span finished.
     pub fn since(&self) -> Option<Instant> {
-        lock(&self.0).as_ref().and_then(Chunk::since)
+        lock(&self.0).as_ref().and_then(|chunk| chunk.since())
     }
 
     /// A copy of the waiting spans, scope by scope: `(scope, spans)` as [`SPANS`] fields.
     pub fn copy(&self) -> Vec<(&'static InstrumentationScope, Vec<u8>)> {
         let slot = lock(&self.0);
-        let runs = slot.iter().flat_map(Chunk::runs);
+        let runs = slot.iter().flat_map(|chunk| chunk.runs());
         runs.map(|run| (run.scope, run.bytes.clone())).collect()
     }
 
     /// A copy of one waiting span's `Span` message.
     pub fn find(&self, span_id: SpanId) -> Option<Vec<u8>> {
         let slot = lock(&self.0);
-        let runs = slot.iter().flat_map(Chunk::runs);
+        let runs = slot.iter().flat_map(|chunk| chunk.runs());
         runs.flat_map(|run| Spans(&run.bytes))
             .find(|span| is_span(span, span_id))
             .map(<[u8]>::to_vec)

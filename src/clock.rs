@@ -44,10 +44,16 @@ impl ManualClock {
 
 /// One trace's tie between wall time and a clock that only runs forward. All times of a local trace
 /// come from one anchor.
+#[derive(Clone, Debug, Default)]
+pub struct Anchor {
+    /// Counts where there is no `other` clock.
+    tie: Tie,
+    other: Option<Box<Other>>,
+}
+
+/// A clock that is not the processor's.
 #[derive(Clone, Debug)]
-pub enum Anchor {
-    /// Ticks of the processor.
-    Ticks(Tie),
+enum Other {
     /// The system's monotonic clock.
     Monotonic {
         /// Nanoseconds since 1970.
@@ -60,8 +66,8 @@ pub enum Anchor {
 }
 
 /// A moment in wall time and in ticks, and how long a tick is.
-#[derive(Clone, Copy, Debug)]
-pub struct Tie {
+#[derive(Clone, Copy, Debug, Default)]
+struct Tie {
     wall_ns: u64,
     ticks: u64,
     /// Nanoseconds a tick, times 2^32.
@@ -82,17 +88,37 @@ impl Clock {
     pub fn anchor(&self, turn: Turn<'_>) -> (Anchor, u64) {
         match self {
             Self::System => TICKS.borrow(turn).anchor(),
-            Self::Manual(clock) => (Anchor::Manual(Arc::clone(clock)), clock.now_ns()),
+            Self::Manual(clock) => {
+                let other = Other::Manual(Arc::clone(clock));
+                (Anchor::of_other(other), clock.now_ns())
+            }
         }
     }
 }
 
 impl Anchor {
+    #[cold]
+    fn of_other(other: Other) -> Self {
+        Self {
+            tie: Tie::default(),
+            other: Some(Box::new(other)),
+        }
+    }
+
     /// Nanoseconds since 1970.
     #[inline]
     pub fn now_ns(&self) -> u64 {
+        match &self.other {
+            None => self.tie.wall_ns_at(sys::ticks()),
+            Some(other) => other.now_ns(),
+        }
+    }
+}
+
+impl Other {
+    #[cold]
+    fn now_ns(&self) -> u64 {
         match self {
-            Self::Ticks(tie) => tie.wall_ns_at(sys::ticks()),
             Self::Monotonic { wall_ns, at } => {
                 wall_ns.saturating_add(at.elapsed().as_nanos() as u64)
             }
@@ -167,7 +193,11 @@ impl Ticks {
             let ticks = sys::ticks();
             // Wraps, and so renews, where the counter ran back: a machine that slept may start it anew.
             if ticks.wrapping_sub(known.tie.ticks) < known.renewal_ticks {
-                return (Anchor::Ticks(known.tie), known.tie.wall_ns_at(ticks));
+                let anchor = Anchor {
+                    tie: known.tie,
+                    other: None,
+                };
+                return (anchor, known.tie.wall_ns_at(ticks));
             }
         }
         self.renewed()
@@ -194,11 +224,14 @@ impl Ticks {
             }
         }
         let anchor = match self {
-            Self::Known(known) => Anchor::Ticks(known.tie),
-            _ => Anchor::Monotonic {
+            Self::Known(known) => Anchor {
+                tie: known.tie,
+                other: None,
+            },
+            _ => Anchor::of_other(Other::Monotonic {
                 wall_ns,
                 at: now.at,
-            },
+            }),
         };
         (anchor, wall_ns)
     }

@@ -55,6 +55,11 @@ id!(
     "Eight bytes, never all zero: the id of one span."
 );
 
+impl TraceId {
+    /// What a trace has before it has an id.
+    pub(crate) const LEAST: Self = Self(NonZero::<u128>::MIN);
+}
+
 /// Where a pipeline's ids come from.
 #[derive(Debug)]
 pub struct Ids {

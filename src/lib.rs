@@ -21,7 +21,7 @@
 //! | [`value`], [`attribute`] | attributes in OTLP wire form, written when they are set |
 //! | `wire` | protobuf's tags, varints and lengths |
 //! | [`record`], [`store`] | the working memory of an open span, and the pool of it |
-//! | [`span`], [`tracer`], [`trace`], [`chunk`], `buffer` | handles, their starts, the trace they belong to, its finished spans, and the memory of these |
+//! | [`span`], [`tracer`], [`trace`], [`chunk`], `chunk_pool` | handles, their starts, the trace they belong to, its finished spans, and the memory of these |
 //! | [`pipeline`], `export`, [`otlp`] | from there to the exporters |
 //! | [`turn`] | the proof that one thread at a time is at the application's side of all this |
 //! | [`counter`], [`notice`] | what is counted, and what waits for the application's log |
@@ -47,8 +47,8 @@
 //! - *scope*: in `py` what is active in a namespace; OpenTelemetry's is `InstrumentationScope`.
 
 pub mod attribute;
-mod buffer;
 pub mod chunk;
+mod chunk_pool;
 pub mod clock;
 pub mod context;
 pub mod counter;

@@ -23,7 +23,8 @@ pub struct Span {
     pub(crate) span_id: SpanId,
     pub(crate) parent_id: Option<SpanId>,
     pub(crate) tracer: &'static Tracer,
-    pub(crate) trace: Arc<Trace>,
+    /// Until the handle dies.
+    pub(crate) trace: Option<Arc<Trace>>,
     /// None when the span is not recorded.
     pub(crate) slot: Option<Slot>,
     /// The `tracestate` that a sampler gave it, or an ancestor; None has the trace's.
@@ -104,10 +105,10 @@ impl Span {
     /// The ids and flags, with the decision as it stands.
     pub fn context(&self) -> SpanContext {
         SpanContext {
-            trace_id: self.trace.trace_id(),
+            trace_id: self.trace().trace_id(),
             span_id: self.span_id,
             sampled: Some(self.sampled()),
-            random: self.trace.random(),
+            random: self.trace().random(),
             is_remote: false,
             trace_state: self.trace_state().cloned(),
         }
@@ -116,7 +117,7 @@ impl Span {
     /// The W3C `tracestate`, None when empty.
     pub fn trace_state(&self) -> Option<&Arc<str>> {
         let own = self.own_trace_state.as_ref();
-        own.or_else(|| self.trace.trace_state())
+        own.or_else(|| self.trace().trace_state())
             .filter(|state| !state.is_empty())
     }
 
@@ -146,8 +147,9 @@ impl Span {
     }
 
     /// Its local trace.
+    #[inline(always)]
     pub fn trace(&self) -> &Arc<Trace> {
-        &self.trace
+        self.trace.as_ref().expect("the handle lives")
     }
 
     /// True for the first span of the local trace.
@@ -158,7 +160,7 @@ impl Span {
     /// The decision on the span as it stands.
     pub fn sampled(&self) -> bool {
         self.own_decision
-            .unwrap_or_else(|| self.trace.verdict() == Verdict::Sampled)
+            .unwrap_or_else(|| self.trace().verdict() == Verdict::Sampled)
     }
 
     /// True if it was recorded when it started.
@@ -224,7 +226,7 @@ impl Span {
         if self.slot.is_none() {
             return;
         }
-        let time_ns = time_ns.unwrap_or_else(|| self.trace.now_ns());
+        let time_ns = time_ns.unwrap_or_else(|| self.trace().now_ns());
         let rules = self.rules();
         self.write(turn, |record| {
             record.add_event(name, time_ns, attributes, 0, rules);
@@ -255,7 +257,7 @@ impl Span {
         }
         // A status has no other limit on its text than an attribute's.
         let description = description.map(|text| {
-            match Value::Text(text).truncated(self.trace.pipeline().limits().attribute_value_length)
+            match Value::Text(text).truncated(self.trace().pipeline().limits().attribute_value_length)
             {
                 Value::Text(text) => text,
                 _ => unreachable!("text stays text when cut"),
@@ -282,7 +284,7 @@ impl Span {
             return Err(AlreadyLinked);
         }
         self.phase.set(turn, Phase::Open);
-        let start = start_time_ns.unwrap_or_else(|| self.trace.now_ns());
+        let start = start_time_ns.unwrap_or_else(|| self.trace().now_ns());
         self.start_time_ns.set(turn, start);
         self.with_record(turn, |record| record.set_name(name));
         Ok(())
@@ -348,7 +350,7 @@ impl Span {
     /// before it comes here.
     #[inline(always)]
     fn end_at(&self, turn: Turn<'_>, end_time_ns: Option<u64>) {
-        let measured = || self.trace.now_ns().max(self.start_time_ns.get(turn));
+        let measured = || self.trace().now_ns().max(self.start_time_ns.get(turn));
         let end = end_time_ns.unwrap_or_else(measured);
         self.end_time_ns.set(turn, end);
         self.ended.set(turn, true);
@@ -365,7 +367,7 @@ impl Span {
             self.move_to_chunk(turn, slot, keeps);
         }
         if self.is_root {
-            self.trace.end(turn);
+            self.trace().end(turn);
         }
     }
 
@@ -378,14 +380,14 @@ impl Span {
     /// exported all the same.
     pub fn release(&self, turn: Turn<'_>) {
         if self.leave(turn) == Some(Phase::Open) && self.slot.is_some() {
-            self.trace.pipeline().counters().discarded.add(1);
+            self.trace().pipeline().counters().discarded.add(1);
         }
     }
 
     /// The handle dies. If it is unfinished it takes its span along, which is counted and named;
     /// the finished children go on.
     #[inline]
-    pub fn discard(self, turn: Turn<'_>) {
+    pub fn discard(&mut self, turn: Turn<'_>) {
         if self.is_inherited() {
             return;
         }
@@ -393,9 +395,11 @@ impl Span {
             self.abandon(turn);
         } else if let Some(slot) = self.slot.filter(|_| self.kept.get(turn)) {
             // To be read, and now nobody can.
-            self.trace.pipeline().store().release(turn, slot, |_| ());
+            self.trace().pipeline().store().release(turn, slot, |_| ());
         }
-        Trace::let_go(self.trace, turn);
+        if let Some(trace) = self.trace.take() {
+            Trace::let_go(trace, turn);
+        }
     }
 
     #[cold]
@@ -403,7 +407,7 @@ impl Span {
         let name = self.with_record(turn, |record| record.name().to_owned());
         if self.leave(turn) == Some(Phase::Open) {
             if let Some(name) = name {
-                self.trace.pipeline().abandon(&name);
+                self.trace().pipeline().abandon(&name);
             }
         }
     }
@@ -413,7 +417,7 @@ impl Span {
         let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
             return Ok(message::Span::default());
         };
-        let store = self.trace.pipeline().store();
+        let store = self.trace().pipeline().store();
         let written = |record: &Record| {
             let mut buffer = Vec::new();
             let words = self.words.borrow(turn);
@@ -428,7 +432,7 @@ impl Span {
             }
             Phase::Finished => {
                 let kept = store.with(turn, slot, |record| written(record));
-                kept.or_else(|| self.trace.chunk().find(self.span_id))
+                kept.or_else(|| self.trace().chunk().find(self.span_id))
             }
             Phase::Released => None,
         };
@@ -439,13 +443,13 @@ impl Span {
     /// and nothing more.
     #[inline]
     pub fn is_inherited(&self) -> bool {
-        self.trace.pipeline().is_inherited()
+        self.trace().pipeline().is_inherited()
     }
 
     #[inline]
     fn with_record<R>(&self, turn: Turn<'_>, work: impl FnOnce(&mut Record) -> R) -> Option<R> {
         let slot = self.slot.filter(|_| !self.is_inherited())?;
-        self.trace.pipeline().store().with(turn, slot, work)
+        self.trace().pipeline().store().with(turn, slot, work)
     }
 
     /// Writes to the record. False when the span keeps nothing: not recorded, or ended, which
@@ -455,7 +459,7 @@ impl Span {
         let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
             return false;
         };
-        let pipeline = self.trace.pipeline();
+        let pipeline = self.trace().pipeline();
         let written = pipeline.store().with_open(turn, slot, work).is_some();
         if !written {
             pipeline.counters().ignored_writes.add(1);
@@ -466,7 +470,7 @@ impl Span {
     #[inline]
     fn rules(&self) -> Rules<'_> {
         Rules {
-            limits: self.trace.pipeline().limits(),
+            limits: self.trace().pipeline().limits(),
             surplus: self.tracer.surplus(),
         }
     }
@@ -478,9 +482,9 @@ impl Span {
         }
         let start_time_ns = self.start_time_ns.get(turn);
         Facts {
-            trace_id: self.trace.trace_id(),
+            trace_id: self.trace().trace_id(),
             span_id: self.span_id,
-            random: self.trace.random(),
+            random: self.trace().random(),
             trace_state: self.trace_state().map(AsRef::as_ref),
             parent_id: self.parent_id,
             parent_is_remote: self.parent_is_remote,
@@ -498,7 +502,7 @@ impl Span {
     fn move_to_chunk(&self, turn: Turn<'_>, slot: Slot, keeps: bool) {
         let words = self.words.borrow(turn);
         let facts = self.facts(turn, &words);
-        let pipeline = self.trace.pipeline();
+        let pipeline = self.trace().pipeline();
         let write = |record: &Record| {
             // Recorded for somebody in this process, and for nobody else.
             if self.own_decision == Some(false) || pipeline.forgets() {
@@ -506,7 +510,7 @@ impl Span {
             }
             let (scope, follows) = (self.tracer.scope(), self.own_decision.is_none());
             let span = record.measured(SPANS, &facts);
-            self.trace.add(turn, scope, follows, self.is_root, &span);
+            self.trace().add(turn, scope, follows, self.is_root, &span);
         };
         let store = pipeline.store();
         if keeps {
@@ -525,13 +529,13 @@ impl Span {
             return None;
         }
         let had_record = self.slot.is_none_or(|slot| {
-            let pipeline = self.trace.pipeline();
+            let pipeline = self.trace().pipeline();
             let released = pipeline.store().release(turn, slot, |_| ()).is_some();
             pipeline.record_released();
             released
         });
         if self.is_root {
-            self.trace.end(turn);
+            self.trace().end(turn);
         }
         had_record.then_some(before)
     }

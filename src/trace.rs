@@ -99,42 +99,40 @@ pub(crate) struct Beginning {
 }
 
 impl Trace {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(
         turn: Turn<'_>,
         pipeline: &Arc<Pipeline>,
         beginning: Beginning,
     ) -> Arc<Self> {
         let spare = SPARE.borrow(turn).pop();
-        let Some(mut spare) = spare else {
-            return Self::made(pipeline, beginning);
+        let mut trace = match spare {
+            Some(spare) if Arc::ptr_eq(&spare.pipeline, pipeline) => spare,
+            other => Self::blank(pipeline, other),
         };
-        match Arc::get_mut(&mut spare) {
-            Some(trace) if Arc::ptr_eq(&trace.pipeline, pipeline) => trace.begin(beginning),
-            // Another pipeline's, or the worker still looks at it.
-            _ => return Self::made(pipeline, beginning),
+        if Arc::get_mut(&mut trace).is_none() {
+            // The worker still looks at it.
+            trace = Self::blank(pipeline, Some(trace));
         }
-        spare
+        if let Some(trace) = Arc::get_mut(&mut trace) {
+            trace.begin(beginning);
+        }
+        trace
     }
 
+    /// A trace that has not begun; `unfit` would not do.
     #[cold]
-    fn made(pipeline: &Arc<Pipeline>, beginning: Beginning) -> Arc<Self> {
-        let Beginning {
-            trace_id,
-            random,
-            trace_state,
-            anchor,
-            verdict,
-        } = beginning;
+    fn blank(pipeline: &Arc<Pipeline>, unfit: Option<Arc<Self>>) -> Arc<Self> {
+        drop(unfit);
         Arc::new(Self {
             pipeline: Arc::clone(pipeline),
-            trace_id,
-            random,
-            trace_state,
-            anchor,
-            verdict: AtomicU8::new(verdict as u8),
+            trace_id: TraceId::LEAST,
+            random: false,
+            trace_state: None,
+            anchor: Anchor::default(),
+            verdict: AtomicU8::new(Verdict::Unrecorded as u8),
             by_hand: AtomicBool::new(false),
-            incomplete: AtomicBool::new(verdict == Verdict::Unrecorded),
+            incomplete: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             overflowed_ns: AtomicU64::new(0),
             chunk: ChunkSlot::default(),
@@ -143,8 +141,9 @@ impl Trace {
         })
     }
 
-    /// Begins another trace where one has ended.
-    #[inline]
+    /// Begins another trace where one has ended, or none has begun. Field by field: what is moved
+    /// right after it was written waits for the store.
+    #[inline(always)]
     fn begin(&mut self, beginning: Beginning) {
         let Beginning {
             trace_id,
@@ -269,9 +268,9 @@ impl Trace {
         }
         let fits = queue.reserve(turn, 1, span.len());
         if is_root && !self.used.load(Ordering::Relaxed) {
-            let mut bytes = self.pipeline.buffers().take(turn, span.len());
-            span.write(&mut bytes);
-            let chunk = Chunk::of_one(scope, follows, bytes);
+            let mut chunk = self.pipeline.chunks().take(turn, span.len());
+            chunk.begin(scope, follows);
+            chunk.add_to_first(|buffer| span.write(buffer));
             if fits {
                 self.pass_on(Some(turn), chunk);
             } else {
@@ -304,9 +303,9 @@ impl Trace {
         span: &Measured<'_>,
     ) -> Added {
         self.used.store(true, Ordering::Relaxed);
-        let buffer = || self.pipeline.buffers().take(turn, OPEN_BYTES);
+        let empty = || self.pipeline.chunks().take(turn, OPEN_BYTES);
         let write = |buffer: &mut Vec<u8>| span.write(buffer);
-        self.chunk.add(scope, follows, buffer, write)
+        self.chunk.add(scope, follows, empty, write)
     }
 
     /// The root has finished, or is gone: hands over the rest, whatever is still open under it.
@@ -354,21 +353,24 @@ impl Trace {
         if !last {
             self.incomplete.store(true, Ordering::Relaxed);
         }
-        if let Some(turn) = turn {
-            let buffers = self.pipeline.buffers();
-            chunk.fit(
-                |length| buffers.take(turn, length),
-                |buffer| buffers.give(turn, buffer),
-            );
-        } else {
-            chunk.fit(Vec::with_capacity, drop);
+        if chunk.is_roomy() {
+            let chunks = self.pipeline.chunks();
+            let fitting = match turn {
+                Some(turn) => chunks.take(turn, chunk.first_len()),
+                None => Chunk::with_room(chunk.first_len()),
+            };
+            let roomy = std::mem::replace(&mut chunk, fitting);
+            let roomy = chunk.take_over(roomy);
+            if let Some(turn) = turn {
+                chunks.give(turn, roomy);
+            }
         }
         self.pass_on(turn, chunk);
     }
 
     /// Queues the spans that are to be sent, drops the others.
     #[inline(always)]
-    fn pass_on(&self, turn: Option<Turn<'_>>, mut chunk: Chunk) {
+    fn pass_on(&self, turn: Option<Turn<'_>>, mut chunk: Box<Chunk>) {
         let verdict = self.verdict();
         if verdict != Verdict::Sampled {
             self.drop_followers(verdict, &mut chunk);

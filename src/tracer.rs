@@ -182,7 +182,7 @@ impl Tracer {
             Parent::Span(parent) if Arc::ptr_eq(parent.trace().pipeline(), pipeline) => {
                 let origin = self.under_span(pipeline, parent, options);
                 let now_ns = match (options.name, options.start_time_ns) {
-                    (Some(_), None) => parent.trace.now_ns(),
+                    (Some(_), None) => parent.trace().now_ns(),
                     _ => 0,
                 };
                 self.open(turn, pipeline, origin, now_ns, options)
@@ -220,14 +220,14 @@ impl Tracer {
     #[inline(always)]
     fn under_span(&self, pipeline: &Pipeline, parent: &Span, options: &SpanOptions<'_>) -> Origin {
         let own_decision = options.should_sample.or_else(|| {
-            if parent.trace.is_decided_by_hand() {
+            if parent.trace().is_decided_by_hand() {
                 return parent.own_decision;
             }
             let parent_sampled = parent.sampled();
             let chosen = options.chosen.and_then(|chosen| chosen.sampled);
             let sampled = chosen.unwrap_or_else(|| {
                 let sampler = self.sampler_of(pipeline);
-                sampler.decide(Some(parent_sampled), &parent.trace.trace_id())
+                sampler.decide(Some(parent_sampled), &parent.trace().trace_id())
             });
             if sampled == parent_sampled {
                 parent.own_decision
@@ -236,7 +236,7 @@ impl Tracer {
             }
         });
         Origin {
-            trace: Arc::clone(&parent.trace),
+            trace: Arc::clone(parent.trace()),
             parent_id: Some(parent.span_id),
             parent_is_remote: false,
             own_decision,
@@ -355,7 +355,7 @@ impl Tracer {
                 .unwrap_or_else(|| pipeline.ids().span_id(turn)),
             parent_id,
             tracer: self,
-            trace,
+            trace: Some(trace),
             slot,
             own_trace_state,
             start_time_ns: TurnCell::new(start_time_ns),

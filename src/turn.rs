@@ -74,6 +74,11 @@ impl<T> Guarded<T> {
     }
 
     #[cfg(feature = "python")]
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+
+    #[cfg(feature = "python")]
     pub(crate) fn into_inner(self) -> T {
         self.0.into_inner()
     }

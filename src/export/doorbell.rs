@@ -112,9 +112,13 @@ mod tests {
 #[cfg(all(test, nanospan_loom))]
 mod model {
     use super::*;
-    use crate::chunk::{ChunkSlot, InstrumentationScope};
+    use crate::chunk::{Chunk, ChunkSlot, InstrumentationScope};
     use loom::sync::Arc;
     use loom::thread;
+
+    fn empty() -> Box<Chunk> {
+        Chunk::with_room(1)
+    }
 
     /// Two threads finish spans of one trace and ring; the worker takes what it finds and sleeps
     /// without a time. In every interleaving it ends up with both spans, and none twice.
@@ -129,7 +133,7 @@ mod model {
                     thread::spawn(move || {
                         shared
                             .0
-                            .add(scope, true, Vec::new, |buffer| buffer.push(byte));
+                            .add(scope, true, empty, |buffer| buffer.push(byte));
                         shared.1.ring(false);
                     })
                 })
@@ -171,13 +175,13 @@ mod model {
             let child = {
                 let (slot, ended, out) = (Arc::clone(&slot), Arc::clone(&ended), Arc::clone(&out));
                 thread::spawn(move || {
-                    slot.add(scope, true, Vec::new, |buffer| buffer.push(1));
+                    slot.add(scope, true, empty, |buffer| buffer.push(1));
                     if ended.load(Ordering::Acquire) {
                         hand_over(&slot, &out);
                     }
                 })
             };
-            slot.add(scope, true, Vec::new, |buffer| buffer.push(2));
+            slot.add(scope, true, empty, |buffer| buffer.push(2));
             ended.store(true, Ordering::Release);
             hand_over(&slot, &out);
             child.join().unwrap();

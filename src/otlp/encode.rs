@@ -10,8 +10,8 @@ const SCOPE: u32 = 1;
 const SCHEMA_URL: u32 = 3;
 
 /// The request that carries `chunks`. The resource comes as the fields of `ResourceSpans`.
-pub fn request(resource: &[u8], chunks: &[Chunk]) -> Vec<u8> {
-    let runs = chunks.iter().flat_map(Chunk::runs);
+pub fn request(resource: &[u8], chunks: &[Box<Chunk>]) -> Vec<u8> {
+    let runs = chunks.iter().flat_map(|chunk| chunk.runs());
     let runs = runs.filter(|run: &&Run| run.spans > 0);
     envelope(
         resource,

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 pub use config::{Config, Exporter, OpenError, QueueConfig, Settings};
 
-use crate::buffer::Buffers;
 use crate::chunk::Chunk;
+use crate::chunk_pool::Chunks;
 use crate::clock::Clock;
 use crate::counter::{Counters, Reason};
 use crate::export::queue::Queue;
@@ -39,8 +39,8 @@ pub struct Pipeline {
     epoch: u32,
     ids: Ids,
     store: Store,
-    buffers: Buffers,
-    queue: Queue<Chunk>,
+    chunks: Chunks,
+    queue: Queue<Box<Chunk>>,
     open_traces: OpenTraces,
     counters: Counters,
     notices: Notices,
@@ -95,7 +95,7 @@ impl Pipeline {
             epoch: sys::epoch(),
             ids: ids.map_or_else(Ids::random, Ids::scripted),
             store: Store::new(settings.queue.max_live_spans),
-            buffers: Buffers::default(),
+            chunks: Chunks::default(),
             queue: Queue::new(settings.queue.max_entries, settings.queue.max_bytes),
             open_traces: OpenTraces::default(),
             counters: Counters::default(),
@@ -329,12 +329,12 @@ impl Pipeline {
         &self.store
     }
 
-    /// Memory for finished spans.
-    pub(crate) fn buffers(&self) -> &Buffers {
-        &self.buffers
+    /// Empty chunks.
+    pub(crate) fn chunks(&self) -> &Chunks {
+        &self.chunks
     }
 
-    pub(crate) fn queue(&self) -> &Queue<Chunk> {
+    pub(crate) fn queue(&self) -> &Queue<Box<Chunk>> {
         &self.queue
     }
 
@@ -352,7 +352,7 @@ impl Pipeline {
 
     /// Queues a chunk whose spans are in the account already.
     #[inline(always)]
-    pub(crate) fn enqueue(self: &Arc<Self>, turn: Option<Turn<'_>>, chunk: Chunk) {
+    pub(crate) fn enqueue(self: &Arc<Self>, turn: Option<Turn<'_>>, chunk: Box<Chunk>) {
         let spans = chunk.spans();
         match self.queue.push(turn, chunk, spans) {
             Ok(waiting) => {
@@ -369,7 +369,7 @@ impl Pipeline {
 
     /// Drops what nobody will send any more.
     fn drop_queued(&self) {
-        while let Some(chunk) = self.queue.pop(Chunk::spans) {
+        while let Some(chunk) = self.queue.pop(|chunk| chunk.spans()) {
             self.drop_chunk(&chunk, Reason::Shutdown);
         }
     }
@@ -392,7 +392,7 @@ impl Pipeline {
     }
 
     /// The request that carries `chunks`.
-    fn request(&self, chunks: &[Chunk]) -> Vec<u8> {
+    fn request(&self, chunks: &[Box<Chunk>]) -> Vec<u8> {
         encode::request(self.resource(), chunks)
     }
 

@@ -102,12 +102,12 @@ impl Sender {
     }
 
     /// Takes a batch. Its spans stay in the queue's account until every way out is done with it.
-    pub(super) fn take(&mut self, chunks: &[Chunk]) {
+    pub(super) fn take(&mut self, chunks: &[Box<Chunk>]) {
         self.parcels.push_back(Parcel {
             made: Instant::now(),
             request: self.pipeline.request(chunks).into(),
-            spans: chunks.iter().map(Chunk::spans).sum(),
-            bytes: chunks.iter().map(Chunk::bytes).sum(),
+            spans: chunks.iter().map(|chunk| chunk.spans()).sum(),
+            bytes: chunks.iter().map(|chunk| chunk.bytes()).sum(),
             lost: None,
             rejected: 0,
         });

@@ -310,7 +310,7 @@ struct Waiting {
 /// Chunks taken from the queue and not sent yet.
 #[derive(Default)]
 struct Batch {
-    chunks: Vec<Chunk>,
+    chunks: Vec<Box<Chunk>>,
     spans: usize,
     /// When the first of them was taken.
     since: Option<Instant>,
@@ -438,7 +438,7 @@ impl Run {
         self.sender.work();
         while self.sender.is_free() {
             if !self.fill() {
-                let waited = self.batch.chunks.iter().filter_map(Chunk::since);
+                let waited = self.batch.chunks.iter().filter_map(|chunk| chunk.since());
                 let due = waited.chain(self.batch.since).min()? + delay;
                 if due > Instant::now() {
                     return Some(due);
@@ -467,8 +467,7 @@ impl Run {
     fn take(&mut self) {
         let chunks = self.batch.take(self.pipeline.full_batch_size());
         self.sender.take(&chunks);
-        let spent = chunks.into_iter().flat_map(Chunk::into_buffers);
-        self.pipeline.buffers().give_back(spent);
+        self.pipeline.chunks().give_back(chunks.into_iter());
     }
 
     /// Tells those who wait for batches that are done with.
@@ -489,7 +488,7 @@ impl Run {
     fn fill(&mut self) -> bool {
         let max = self.pipeline.full_batch_size();
         while self.batch.spans < max {
-            let Some(chunk) = self.pipeline.queue.pop(Chunk::spans) else {
+            let Some(chunk) = self.pipeline.queue.pop(|chunk| chunk.spans()) else {
                 return false;
             };
             self.batch.since.get_or_insert_with(Instant::now);
@@ -502,7 +501,7 @@ impl Run {
 
 impl Batch {
     /// The oldest chunks, at most `max` spans of them; the first in any case.
-    fn take(&mut self, max: usize) -> Vec<Chunk> {
+    fn take(&mut self, max: usize) -> Vec<Box<Chunk>> {
         let mut spans = 0;
         let fits = self.chunks.iter().take_while(|chunk| {
             spans += chunk.spans();
@@ -511,14 +510,10 @@ impl Batch {
         let count = fits.count().max(1);
         let rest = self.chunks.split_off(count.min(self.chunks.len()));
         let taken = std::mem::replace(&mut self.chunks, rest);
-        self.spans -= total(&taken, Chunk::spans);
+        self.spans -= taken.iter().map(|chunk| chunk.spans()).sum::<usize>();
         if self.chunks.is_empty() {
             self.since = None;
         }
         taken
     }
-}
-
-fn total(chunks: &[Chunk], measure: fn(&Chunk) -> usize) -> usize {
-    chunks.iter().map(measure).sum()
 }

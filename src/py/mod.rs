@@ -80,7 +80,7 @@ mod _core {
             return Err(PyImportError::new_err(text));
         }
         fast::install_all(module.py())?;
-        PySpan::bin().install(&start::no_op(module.py())?);
+        PySpan::bin().install(module.py(), PySpan::no_op())?;
         hint::install(module.py())?;
         // Of the same names as those of the native face.
         module.add("_OtelSpan", module.py().get_type::<otel::PyOtelSpan>())?;

@@ -48,7 +48,7 @@ enum Of {
     /// Its own.
     Own(Span),
     /// That of a handle of the OpenTelemetry face, which is there until this one dies.
-    Otel(Py<PyOtelSpan>),
+    Otel(Option<Py<PyOtelSpan>>),
 }
 
 /// What the handle holds of Python's. It is moved out before it is dropped: the death of a handle may
@@ -103,7 +103,7 @@ impl PySpan {
             return Ok(native.clone());
         }
         let recording = Some(Recording {
-            of: Of::Otel(span.unbind()),
+            of: Of::Otel(Some(span.unbind())),
             scope,
             was_active: TurnCell::new(false),
             held: Guarded::default(),
@@ -115,7 +115,7 @@ impl PySpan {
     pub(crate) fn otel<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyOtelSpan>> {
         match &self.recording.as_ref()?.of {
             Of::Own(_) => None,
-            Of::Otel(otel) => Some(otel.bind(py)),
+            Of::Otel(otel) => otel.as_ref().map(|otel| otel.bind(py)),
         }
     }
 
@@ -182,7 +182,9 @@ impl PySpan {
         let span = match &recording.of {
             Of::Own(span) => span,
             Of::Otel(otel) => {
-                return PyOtelSpan::finish(otel.bind(py), end_time_ns);
+                return otel.as_ref().map_or(Ok(false), |otel| {
+                    PyOtelSpan::finish(otel.bind(py), end_time_ns)
+                });
             }
         };
         let pipeline = span.trace().pipeline();
@@ -276,7 +278,7 @@ impl Recording {
     fn span(&self) -> &Span {
         match &self.of {
             Of::Own(span) => span,
-            Of::Otel(otel) => otel.get().core(),
+            Of::Otel(otel) => otel.as_ref().expect("the handle lives").get().core(),
         }
     }
 

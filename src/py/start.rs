@@ -197,12 +197,9 @@ pub(crate) fn start_simply<'py>(
             .core()
             .start_simply(turn, pipeline, text, kind, parent);
         let parent = above.into_parent();
-        place.fill(
-            py,
-            PySpan::new(span, Some(name), tracer.scope(), parent),
-        )
+        place.fill(py, PySpan::new(span, Some(name), tracer.scope(), parent))
     });
-    span.map_or_else(|| no_op(py), |span| tell(span?))
+    span.map_or_else(|| no_op(py), tell)
 }
 
 /// Tells processors in Python of a span that has started, where there are any.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::super::{Config, Exporter, QueueConfig, Settings};
 use super::*;
-use crate::chunk::{ChunkSlot, InstrumentationScope};
+use crate::chunk::{Chunk, ChunkSlot, InstrumentationScope};
 use crate::clock::Clock;
 use crate::context::SpanKind;
 use crate::counter::Reason;
@@ -45,7 +45,7 @@ fn pipeline(memory: &Memory) -> Arc<Pipeline> {
 fn finish_a_span(pipeline: &Arc<Pipeline>) {
     let slot = ChunkSlot::default();
     let scope = InstrumentationScope::new("test", None);
-    slot.add(scope, true, Vec::new, |buffer| {
+    slot.add(scope, true, || Chunk::with_room(0), |buffer| {
         // `ScopeSpans.spans` with an empty `Span`.
         buffer.extend([0x12, 0]);
         pipeline.queue.reserve(turn::take().turn(), 1, 2);

@@ -60,8 +60,16 @@ impl<T: Recycled> Bin<T> {
         }
     }
 
-    /// Makes the class keep its dead objects; `sample` is one that lives.
-    pub(crate) fn install(&self, sample: &Bound<'_, T>) {
+    /// Makes the class keep its dead objects: before the first, but for a `sample` that is no use.
+    pub(crate) fn install(&self, py: Python<'_>, sample: T) -> PyResult<()>
+    where
+        T: Into<PyClassInitializer<T>>,
+    {
+        // CPython 3.11 makes the `__dict__` while the object, which its collector knows already, has
+        // no value yet.
+        let none = NoCollection::begin(py);
+        let sample = Bound::new(py, sample)?;
+        drop(none);
         let class = sample
             .as_any()
             .get_type()
@@ -86,29 +94,28 @@ impl<T: Recycled> Bin<T> {
                 }
             }
         }
+        Ok(())
     }
 
     /// An object of the class.
     #[inline]
-    pub(crate) fn make<'py>(&'static self, py: Python<'py>, value: T) -> PyResult<Bound<'py, T>>
-    where
-        T: Into<PyClassInitializer<T>>,
-    {
-        self.place(py)?.fill(py, value)
+    pub(crate) fn make<'py>(&'static self, py: Python<'py>, value: T) -> PyResult<Bound<'py, T>> {
+        Ok(self.place(py)?.fill(py, value))
     }
 
     /// Memory for an object. This may run the collector, and so any code.
     #[inline]
     pub(crate) fn place(&'static self, py: Python<'_>) -> PyResult<Place<T>> {
         let memory = self.free.borrow(turn(py)).pop();
-        let (object, is_dead) = match (memory, self.facts.get()) {
-            (Some(Memory(object, _)), _) => (object, true),
-            (None, Some(facts)) => (facts.allocate(py)?, false),
-            (None, None) => (ptr::null_mut(), false),
+        let facts = self.facts.get().expect("the class keeps its dead objects");
+        let (object, is_dead) = match memory {
+            Some(Memory(object, _)) => (object, true),
+            None => (facts.allocate(py)?, false),
         };
         Ok(Place {
             object,
             is_dead,
+            facts,
             bin: self,
         })
     }
@@ -116,26 +123,17 @@ impl<T: Recycled> Bin<T> {
 
 /// Memory for an object of a class.
 pub(crate) struct Place<T: Recycled> {
-    /// Null where the class does not keep its dead objects yet.
     object: *mut ffi::PyObject,
     /// It has been an object before.
     is_dead: bool,
+    facts: &'static Facts,
     bin: &'static Bin<T>,
 }
 
 impl<T: Recycled> Place<T> {
     /// The object with its value, which the compiler makes where it belongs.
     #[inline(always)]
-    pub(crate) fn fill<'py>(self, py: Python<'py>, value: T) -> PyResult<Bound<'py, T>>
-    where
-        T: Into<PyClassInitializer<T>>,
-    {
-        let Some(facts) = self.bin.facts.get().filter(|_| !self.object.is_null()) else {
-            // CPython 3.11 makes the `__dict__` while the object, which its collector knows already,
-            // has no value yet.
-            let _none = NoCollection::begin(py);
-            return Bound::new(py, value);
-        };
+    pub(crate) fn fill(self, py: Python<'_>, value: T) -> Bound<'_, T> {
         let place = ManuallyDrop::new(self);
         // SAFETY: the memory is a whole object of the class, dead and without a value (`dealloc`),
         // which PyObject_Init gives one reference that nobody else has, or a new one, zeroed; the
@@ -143,10 +141,10 @@ impl<T: Recycled> Place<T> {
         // object is zero, and means that there is no `__dict__` and no weak reference.
         unsafe {
             if place.is_dead {
-                ffi::PyObject_Init(place.object, facts.class);
+                ffi::PyObject_Init(place.object, place.facts.class);
             }
-            ptr::write(place.object.byte_add(facts.offset).cast::<T>(), value);
-            Ok(Bound::from_owned_ptr(py, place.object).cast_into_unchecked())
+            ptr::write(place.object.byte_add(place.facts.offset).cast::<T>(), value);
+            Bound::from_owned_ptr(py, place.object).cast_into_unchecked()
         }
     }
 }
@@ -154,13 +152,10 @@ impl<T: Recycled> Place<T> {
 /// What was not needed is kept.
 impl<T: Recycled> Drop for Place<T> {
     fn drop(&mut self) {
-        if self.object.is_null() {
-            return;
-        }
         let py = dropping();
-        if let (false, Some(facts)) = (self.is_dead, self.bin.facts.get()) {
+        if !self.is_dead {
             // SAFETY: the object, which nobody else has, is one of the class, which it holds.
-            unsafe { ffi::Py_DECREF(facts.class.cast()) };
+            unsafe { ffi::Py_DECREF(self.facts.class.cast()) };
         }
         let memory = Memory(self.object, std::marker::PhantomData);
         self.bin.free.borrow(turn(py)).push(memory);

@@ -49,8 +49,7 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     }
     let active = scope::of_namespace(py, DEFAULT_NAMESPACE)?.active(py)?;
     api::get_ready(py)?;
-    let sample = PyOtelSpan::bin().make(py, PyOtelSpan::sample())?;
-    PyOtelSpan::bin().install(&sample);
+    PyOtelSpan::bin().install(py, PyOtelSpan::sample())?;
     fast::install_all(py)?;
     match active {
         Some(_) => scope::of_namespace(py, DEFAULT_NAMESPACE)?.set(py, active.as_ref()),

@@ -45,9 +45,9 @@ struct Body {
 /// Whose span it is.
 enum Of {
     /// Its own, made by this tracer, which is there until the handle dies.
-    Own(Span, Py<PyOtelTracer>),
+    Own(Span, Option<Py<PyOtelTracer>>),
     /// The native handle's, which is there until this one dies.
-    Native(Py<PySpan>),
+    Native(Option<Py<PySpan>>),
 }
 
 /// What a span has above it.
@@ -98,7 +98,7 @@ impl PyOtelSpan {
             ..Held::default()
         };
         Self(Some(Body {
-            of: Of::Own(span, tracer),
+            of: Of::Own(span, Some(tracer)),
             record_exception,
             set_status_on_exception,
             held: Guarded::new(held),
@@ -108,7 +108,7 @@ impl PyOtelSpan {
     /// The OpenTelemetry handle of a span of the native face.
     fn of_native(span: Py<PySpan>) -> Self {
         Self(Some(Body {
-            of: Of::Native(span),
+            of: Of::Native(Some(span)),
             record_exception: true,
             set_status_on_exception: true,
             held: Guarded::default(),
@@ -139,9 +139,9 @@ impl PyOtelSpan {
         match &self.body().of {
             Of::Own(span, _) => span,
             Of::Native(native) => native
-                .get()
-                .core()
-                .expect("the no-op span has no other handle"),
+                .as_ref()
+                .and_then(|native| native.get().core())
+                .expect("the handle lives, and the no-op span has no other"),
         }
     }
 
@@ -149,13 +149,13 @@ impl PyOtelSpan {
     pub(crate) fn native<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PySpan>> {
         match &self.body().of {
             Of::Own(..) => None,
-            Of::Native(native) => Some(native.bind(py)),
+            Of::Native(native) => native.as_ref().map(|native| native.bind(py)),
         }
     }
 
     fn tracer(&self) -> Option<&PyOtelTracer> {
         match &self.body().of {
-            Of::Own(_, tracer) => Some(tracer.get()),
+            Of::Own(_, tracer) => tracer.as_ref().map(Py::get),
             Of::Native(_) => None,
         }
     }

@@ -131,15 +131,15 @@ pub(super) fn step_up<'py>(
 /// Lets go of the ancestors one by one.
 impl Drop for PySpan {
     fn drop(&mut self) {
-        let Some(recording) = self.recording.take() else {
+        let Some(recording) = &mut self.recording else {
             return;
         };
         let py = dropping();
-        match recording.of {
+        match &mut recording.of {
             Of::Own(span) => span.discard(turn(py)),
-            Of::Otel(otel) => drop(otel.into_bound(py)),
+            Of::Otel(otel) => drop(otel.take().map(|otel| otel.into_bound(py))),
         }
-        let held = recording.held.into_inner();
+        let held = std::mem::take(recording.held.get_mut());
         drop(held.name.map(|name| name.into_bound(py)));
         let held = held.parent.into_iter().chain(held.before);
         chain::let_go(py, held.map(|span| span.into_bound(py)));

@@ -13,8 +13,9 @@ impl PyOtelSpan {
     pub(crate) fn finish(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<bool> {
         let py = slf.py();
         match &slf.get().body().of {
-            Of::Own(_, tracer) => end::end(slf, tracer.get().provider.get(), end_time_ns),
-            Of::Native(native) => PySpan::end(native.bind(py), end_time_ns),
+            Of::Own(_, Some(tracer)) => end::end(slf, tracer.get().provider.get(), end_time_ns),
+            Of::Native(Some(native)) => PySpan::end(native.bind(py), end_time_ns),
+            Of::Own(_, None) | Of::Native(None) => Ok(false),
         }
     }
 
@@ -86,16 +87,16 @@ impl PyOtelSpan {
 /// Lets go of the ancestors one by one.
 impl Drop for PyOtelSpan {
     fn drop(&mut self) {
-        let Some(body) = self.0.take() else { return };
+        let Some(body) = &mut self.0 else { return };
         let py = dropping();
-        match body.of {
+        match &mut body.of {
             Of::Own(span, tracer) => {
                 span.discard(turn(py));
-                drop(tracer.into_bound(py));
+                drop(tracer.take().map(|tracer| tracer.into_bound(py)));
             }
-            Of::Native(native) => drop(native.into_bound(py)),
+            Of::Native(native) => drop(native.take().map(|native| native.into_bound(py))),
         }
-        let held = body.held.into_inner();
+        let held = std::mem::take(body.held.get_mut());
         drop(held.name.map(|name| name.into_bound(py)));
         drop(held.context.map(|context| context.into_bound(py)));
         drop(held.status.map(|status| status.into_bound(py)));

@@ -1,14 +1,15 @@
-//! Buffers for finished spans, used again and again: in the long run recording allocates nothing.
+//! Chunks for finished spans, used again and again: in the long run recording allocates nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::chunk::Chunk;
 use crate::turn::{Guarded, Turn};
 
-/// Empty buffers by size. The application takes them, and the worker gives them back once their spans
-/// are on their way.
+/// Empty chunks by the room in them. The application takes them, and the worker gives them back once
+/// their spans are on their way.
 #[derive(Debug)]
-pub(crate) struct Buffers {
+pub(crate) struct Chunks {
     /// At the application's side.
     ready: Guarded<Classes>,
     /// What the worker gave back since: taken over a class at a time.
@@ -17,16 +18,16 @@ pub(crate) struct Buffers {
     has_spent: AtomicBool,
 }
 
-/// Four sizes to each power of two, so that a buffer is at most a quarter larger than what is in it.
-type Classes = [Vec<Vec<u8>>; CLASSES];
+/// Four sizes to each power of two, so that the room is at most a quarter larger than what is in it.
+type Classes = [Vec<Box<Chunk>>; CLASSES];
 const CLASSES: usize = 4 * (LARGEST.ilog2() - SMALLEST.ilog2()) as usize + 1;
 const SMALLEST: usize = 64;
-/// Larger buffers are made for each use.
+/// Larger ones are made for each use.
 const LARGEST: usize = 1 << 14;
 /// Of each size no more bytes than this are kept, on either side.
 const KEPT_BYTES: usize = 1 << 18;
 
-impl Default for Buffers {
+impl Default for Chunks {
     fn default() -> Self {
         Self {
             ready: Guarded::new(std::array::from_fn(|_| Vec::new())),
@@ -36,10 +37,10 @@ impl Default for Buffers {
     }
 }
 
-impl Buffers {
-    /// An empty buffer with room for `length` bytes.
+impl Chunks {
+    /// An empty chunk with room for `length` bytes.
     #[inline]
-    pub(crate) fn take(&self, turn: Turn<'_>, length: usize) -> Vec<u8> {
+    pub(crate) fn take(&self, turn: Turn<'_>, length: usize) -> Box<Chunk> {
         let class = class_that_holds(length);
         let ready = self
             .ready
@@ -50,47 +51,47 @@ impl Buffers {
     }
 
     #[cold]
-    fn take_spent(&self, turn: Turn<'_>, class: usize, length: usize) -> Vec<u8> {
+    fn take_spent(&self, turn: Turn<'_>, class: usize, length: usize) -> Box<Chunk> {
         if class >= CLASSES {
-            return Vec::with_capacity(length);
+            return Chunk::with_room(length);
         }
         if self.has_spent.load(Ordering::Relaxed) {
             // The worker holds this for as long as it gives back a batch: that is not waited for.
             if let Ok(mut spent) = self.spent.try_lock() {
                 let mut ready = self.ready.borrow(turn);
                 std::mem::swap(&mut ready[class], &mut spent[class]);
-                if let Some(buffer) = ready[class].pop() {
-                    return buffer;
+                if let Some(chunk) = ready[class].pop() {
+                    return chunk;
                 }
             }
         }
-        Vec::with_capacity(size_of_class(class))
+        Chunk::with_room(size_of_class(class))
     }
 
-    /// Keeps a buffer for the next that needs one of its size.
-    pub(crate) fn give(&self, turn: Turn<'_>, buffer: Vec<u8>) {
-        keep(&mut self.ready.borrow(turn), buffer);
+    /// Keeps a chunk for the next trace that needs one of its size.
+    pub(crate) fn give(&self, turn: Turn<'_>, chunk: Box<Chunk>) {
+        keep(&mut self.ready.borrow(turn), chunk);
     }
 
     /// The same for the worker.
-    pub(crate) fn give_back(&self, buffers: impl Iterator<Item = Vec<u8>>) {
+    pub(crate) fn give_back(&self, chunks: impl Iterator<Item = Box<Chunk>>) {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        buffers.for_each(|buffer| keep(&mut spent, buffer));
+        chunks.for_each(|chunk| keep(&mut spent, chunk));
         self.has_spent.store(true, Ordering::Relaxed);
     }
 }
 
-fn keep(classes: &mut Classes, mut buffer: Vec<u8>) {
-    let Some(class) = class_that_fits(buffer.capacity()) else {
+fn keep(classes: &mut Classes, mut chunk: Box<Chunk>) {
+    let Some(class) = class_that_fits(chunk.room()) else {
         return;
     };
     if classes[class].len() * size_of_class(class) < KEPT_BYTES {
-        buffer.clear();
-        classes[class].push(buffer);
+        chunk.clear();
+        classes[class].push(chunk);
     }
 }
 
-/// The class whose buffers have room for `length` bytes; no class where only a larger one has.
+/// The class whose chunks have room for `length` bytes; no class where only a larger one has.
 #[inline]
 fn class_that_holds(length: usize) -> usize {
     let last = length.max(SMALLEST) - 1;
@@ -100,7 +101,7 @@ fn class_that_holds(length: usize) -> usize {
     4 * (power + 1 - SMALLEST.ilog2()) as usize + quarter - 3
 }
 
-/// The largest class that a buffer of `capacity` bytes serves.
+/// The largest class that a chunk with room for `capacity` bytes serves.
 fn class_that_fits(capacity: usize) -> Option<usize> {
     if capacity >= LARGEST + LARGEST / 4 {
         return None;
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_is_kept_where_it_serves_every_length_of_its_class() {
+    fn a_chunk_is_kept_where_it_serves_every_length_of_its_class() {
         for capacity in 0..LARGEST + LARGEST / 4 {
             match class_that_fits(capacity) {
                 None => assert!(capacity < SMALLEST),
@@ -141,25 +142,26 @@ mod tests {
 
     #[test]
     fn what_the_worker_gives_back_is_taken_again() {
-        let buffers = Buffers::default();
+        let chunks = Chunks::default();
         let taken = turn::take();
-        let mut buffer = buffers.take(taken.turn(), 100);
-        assert!(buffer.capacity() >= 100 && buffer.capacity() <= 125);
-        buffer.push(1);
-        let address = buffer.as_ptr();
-        buffers.give_back([buffer].into_iter());
-        let again = buffers.take(taken.turn(), 97);
-        assert!(again.is_empty() && std::ptr::eq(again.as_ptr(), address));
+        let mut chunk = chunks.take(taken.turn(), 100);
+        assert!((100..=125).contains(&chunk.room()));
+        chunk.add_to_first(|buffer| buffer.push(1));
+        let address: *const Chunk = &raw const *chunk;
+        chunks.give_back([chunk].into_iter());
+        let again = chunks.take(taken.turn(), 97);
+        assert_eq!((again.spans(), again.bytes()), (0, 0));
+        assert!(std::ptr::eq(&raw const *again, address));
     }
 
     #[test]
     fn no_more_is_kept_than_a_bound() {
-        let buffers = Buffers::default();
+        let chunks = Chunks::default();
         let taken = turn::take();
         for _ in 0..2 * KEPT_BYTES / 4096 {
-            buffers.give(taken.turn(), Vec::with_capacity(4096));
+            chunks.give(taken.turn(), Chunk::with_room(4096));
         }
-        let kept: usize = buffers.ready.borrow(taken.turn()).iter().map(Vec::len).sum();
+        let kept: usize = chunks.ready.borrow(taken.turn()).iter().map(Vec::len).sum();
         assert_eq!(kept, KEPT_BYTES / 4096);
     }
 }
