@@ -11,7 +11,7 @@ use nanospan::turn::{self, Turn};
 use nanospan::{Memory, Parent, Pipeline, Span, Tracer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
-use request::{ATTRIBUTES, add_event, pipeline, serve, start};
+use request::{ATTRIBUTES, add_event, finish, pipeline, serve, start};
 use std::sync::Arc;
 
 const SPANS_PER_ROUND: usize = 400;
@@ -28,7 +28,7 @@ fn main() {
             for _ in 0..SPANS_PER_ROUND {
                 let span = start(taken.turn(), tracer, &on, "GET /users", Parent::Root);
                 fill(taken.turn(), &span);
-                let _first = span.finish(taken.turn(), None).expect("it is no draft");
+                finish(taken.turn(), span);
             }
         }
     };

@@ -83,28 +83,28 @@ impl Tie {
 }
 
 impl Clock {
-    /// Ties wall time to a clock that only runs forward, and says what time it is.
-    #[inline]
-    pub fn anchor(&self, turn: Turn<'_>) -> (Anchor, u64) {
+    /// Ties wall time to a clock that only runs forward, and says what time it is. The tie is written
+    /// where it stays: what is moved right after it was written waits for the store.
+    #[inline(always)]
+    pub fn tie(&self, turn: Turn<'_>, anchor: &mut Anchor) -> u64 {
         match self {
-            Self::System => TICKS.borrow(turn).anchor(),
+            Self::System => TICKS.borrow(turn).tie(anchor),
             Self::Manual(clock) => {
-                let other = Other::Manual(Arc::clone(clock));
-                (Anchor::of_other(other), clock.now_ns())
+                anchor.other = Some(Box::new(Other::Manual(Arc::clone(clock))));
+                clock.now_ns()
             }
         }
+    }
+
+    /// Another anchor, and what time it is.
+    pub fn anchor(&self, turn: Turn<'_>) -> (Anchor, u64) {
+        let mut anchor = Anchor::default();
+        let now_ns = self.tie(turn, &mut anchor);
+        (anchor, now_ns)
     }
 }
 
 impl Anchor {
-    #[cold]
-    fn of_other(other: Other) -> Self {
-        Self {
-            tie: Tie::default(),
-            other: Some(Box::new(other)),
-        }
-    }
-
     /// Nanoseconds since 1970.
     #[inline]
     pub fn now_ns(&self) -> u64 {
@@ -187,24 +187,22 @@ impl Look {
 }
 
 impl Ticks {
-    #[inline]
-    fn anchor(&mut self) -> (Anchor, u64) {
+    #[inline(always)]
+    fn tie(&mut self, anchor: &mut Anchor) -> u64 {
         if let Self::Known(known) = self {
             let ticks = sys::ticks();
             // Wraps, and so renews, where the counter ran back: a machine that slept may start it anew.
             if ticks.wrapping_sub(known.tie.ticks) < known.renewal_ticks {
-                let anchor = Anchor {
-                    tie: known.tie,
-                    other: None,
-                };
-                return (anchor, known.tie.wall_ns_at(ticks));
+                anchor.tie = known.tie;
+                anchor.other = None;
+                return known.tie.wall_ns_at(ticks);
             }
         }
-        self.renewed()
+        self.tie_anew(anchor)
     }
 
     #[cold]
-    fn renewed(&mut self) -> (Anchor, u64) {
+    fn tie_anew(&mut self, anchor: &mut Anchor) -> u64 {
         let (now, wall_ns) = together();
         match self {
             Self::Unknown if sys::has_ticks() => *self = Self::Measuring(now),
@@ -223,17 +221,14 @@ impl Ticks {
                 }
             }
         }
-        let anchor = match self {
-            Self::Known(known) => Anchor {
-                tie: known.tie,
-                other: None,
-            },
-            _ => Anchor::of_other(Other::Monotonic {
-                wall_ns,
-                at: now.at,
-            }),
-        };
-        (anchor, wall_ns)
+        anchor.other = None;
+        if let Self::Known(known) = self {
+            anchor.tie = known.tie;
+        } else {
+            let at = now.at;
+            anchor.other = Some(Box::new(Other::Monotonic { wall_ns, at }));
+        }
+        wall_ns
     }
 }
 
@@ -367,7 +362,8 @@ mod tests {
         let mut known = Known::new(first, now, wall_ns, rate);
         known.tie.ticks = u64::MAX / 2;
         let mut ticks = Ticks::Known(known);
-        let (anchor, read) = ticks.anchor();
+        let mut anchor = Anchor::default();
+        let read = ticks.tie(&mut anchor);
         assert!(read >= wall_ns && anchor.now_ns() >= read);
         assert!(anchor.now_ns() - wall_ns < 1_000_000_000);
     }

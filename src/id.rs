@@ -14,6 +14,9 @@ macro_rules! id {
         pub struct $name(NonZero<$number>);
 
         impl $name {
+            /// What stands where there is no id yet.
+            pub(crate) const LEAST: Self = Self(NonZero::<$number>::MIN);
+
             /// None when all bytes are zero: W3C Trace Context forbids that id.
             #[inline]
             pub fn new(bytes: [u8; $bytes]) -> Option<Self> {
@@ -54,11 +57,6 @@ id!(
     u64,
     "Eight bytes, never all zero: the id of one span."
 );
-
-impl TraceId {
-    /// What a trace has before it has an id.
-    pub(crate) const LEAST: Self = Self(NonZero::<u128>::MIN);
-}
 
 /// Where a pipeline's ids come from.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! The way of a span, and the modules it passes:
 //!
 //! - [`Tracer::start`] asks the [`sampler`](Sampler), claims a record from the [`store`], and gives
-//!   back a [`Span`], the handle.
+//!   back the [`Handle`] of a [`Span`].
 //! - What is set on the span is written into its [`record`] at once, in OTLP wire form.
 //! - [`Span::finish`] moves the bytes to the chunk of the local [`trace`]; the record goes back.
 //! - When the local root ends, the chunk goes to the queue in one push ([`trace`] says what happens
@@ -82,5 +82,5 @@ pub use export::memory::Memory;
 pub use limits::SpanLimits;
 pub use pipeline::{Config, Exporter, Pipeline, QueueConfig};
 pub use sampler::Sampler;
-pub use span::Span;
+pub use span::{Handle, Span};
 pub use tracer::{Parent, SpanOptions, Tracer};

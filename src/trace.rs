@@ -55,12 +55,7 @@ const OPEN_BYTES: usize = 4096;
 #[derive(Debug)]
 pub struct Trace {
     pipeline: Arc<Pipeline>,
-    trace_id: TraceId,
-    /// True when we made the trace id, and so know that it is random.
-    random: bool,
-    /// The `tracestate` that all its spans carry on.
-    trace_state: Option<Arc<str>>,
-    anchor: Anchor,
+    head: Head,
     verdict: AtomicU8,
     /// Somebody decided by hand: no sampler is asked any more.
     by_hand: AtomicBool,
@@ -88,48 +83,52 @@ pub(crate) fn forget_spare(turn: Turn<'_>) {
     drop(spare);
 }
 
-/// How a local trace begins.
+/// What stays as it is from the beginning of a trace to its end.
 #[derive(Debug)]
-pub(crate) struct Beginning {
+pub(crate) struct Head {
     pub(crate) trace_id: TraceId,
+    /// True when we made the trace id, and so know that it is random.
     pub(crate) random: bool,
+    /// The `tracestate` that all its spans carry on.
     pub(crate) trace_state: Option<Arc<str>>,
     pub(crate) anchor: Anchor,
-    pub(crate) verdict: Verdict,
 }
 
 impl Trace {
+    /// A trace, whose head `begin` writes, and on which it decides.
     #[inline(always)]
     pub(crate) fn new(
         turn: Turn<'_>,
         pipeline: &Arc<Pipeline>,
-        beginning: Beginning,
+        begin: impl FnOnce(&mut Head) -> Verdict,
     ) -> Arc<Self> {
         let spare = SPARE.borrow(turn).pop();
         let mut trace = match spare {
             Some(spare) if Arc::ptr_eq(&spare.pipeline, pipeline) => spare,
-            other => Self::blank(pipeline, other),
+            _ => Self::blank(pipeline),
         };
-        if Arc::get_mut(&mut trace).is_none() {
-            // The worker still looks at it.
-            trace = Self::blank(pipeline, Some(trace));
-        }
-        if let Some(trace) = Arc::get_mut(&mut trace) {
-            trace.begin(beginning);
-        }
+        let begun = Arc::get_mut(&mut trace).expect("nobody else has a spare trace");
+        let verdict = begin(&mut begun.head);
+        *begun.verdict.get_mut() = verdict as u8;
+        *begun.by_hand.get_mut() = false;
+        *begun.incomplete.get_mut() = verdict == Verdict::Unrecorded;
+        *begun.ended.get_mut() = false;
+        *begun.overflowed_ns.get_mut() = 0;
+        *begun.used.get_mut() = false;
         trace
     }
 
-    /// A trace that has not begun; `unfit` would not do.
+    /// A trace that has not begun.
     #[cold]
-    fn blank(pipeline: &Arc<Pipeline>, unfit: Option<Arc<Self>>) -> Arc<Self> {
-        drop(unfit);
+    fn blank(pipeline: &Arc<Pipeline>) -> Arc<Self> {
         Arc::new(Self {
             pipeline: Arc::clone(pipeline),
-            trace_id: TraceId::LEAST,
-            random: false,
-            trace_state: None,
-            anchor: Anchor::default(),
+            head: Head {
+                trace_id: TraceId::LEAST,
+                random: false,
+                trace_state: None,
+                anchor: Anchor::default(),
+            },
             verdict: AtomicU8::new(Verdict::Unrecorded as u8),
             by_hand: AtomicBool::new(false),
             incomplete: AtomicBool::new(false),
@@ -139,29 +138,6 @@ impl Trace {
             used: AtomicBool::new(false),
             place: TurnCell::new(None),
         })
-    }
-
-    /// Begins another trace where one has ended, or none has begun. Field by field: what is moved
-    /// right after it was written waits for the store.
-    #[inline(always)]
-    fn begin(&mut self, beginning: Beginning) {
-        let Beginning {
-            trace_id,
-            random,
-            trace_state,
-            anchor,
-            verdict,
-        } = beginning;
-        self.trace_id = trace_id;
-        self.random = random;
-        self.trace_state = trace_state;
-        self.anchor = anchor;
-        *self.verdict.get_mut() = verdict as u8;
-        *self.by_hand.get_mut() = false;
-        *self.incomplete.get_mut() = verdict == Verdict::Unrecorded;
-        *self.ended.get_mut() = false;
-        *self.overflowed_ns.get_mut() = 0;
-        *self.used.get_mut() = false;
     }
 
     /// A handle lets go of its trace. The last one leaves it to the next root.
@@ -191,23 +167,23 @@ impl Trace {
 
     /// The trace id.
     pub fn trace_id(&self) -> TraceId {
-        self.trace_id
+        self.head.trace_id
     }
 
     /// True when the trace id is known to be random.
     pub(crate) fn random(&self) -> bool {
-        self.random
+        self.head.random
     }
 
     /// The `tracestate` that its spans carry on.
     pub(crate) fn trace_state(&self) -> Option<&Arc<str>> {
-        self.trace_state.as_ref()
+        self.head.trace_state.as_ref()
     }
 
     /// Nanoseconds since 1970, from the trace's own anchor.
     #[inline]
     pub fn now_ns(&self) -> u64 {
-        self.anchor.now_ns()
+        self.head.anchor.now_ns()
     }
 
     /// The decision as it stands.

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use crate::chunk::InstrumentationScope;
-use crate::context::{SpanContext, SpanKind, StatusCode};
+use crate::context::{SpanContext, SpanKind};
 use crate::counter::Reason;
 use crate::id::{SpanId, TraceId};
 use crate::limits::Surplus;
 use crate::pipeline::Pipeline;
 use crate::sampler::Sampler;
-use crate::span::{Phase, Span, Words};
-use crate::trace::{Beginning, Trace, Verdict};
-use crate::turn::{Guarded, Turn, TurnCell};
+use crate::span::{Handle, Phase, Span};
+use crate::trace::{Trace, Verdict};
+use crate::turn::{Turn, TurnCell};
 
 /// The namespace of tracers that name none.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -144,7 +144,7 @@ impl Tracer {
         turn: Turn<'_>,
         pipeline: &Arc<Pipeline>,
         options: &SpanOptions<'_>,
-    ) -> Span {
+    ) -> Handle {
         self.start_with(turn, pipeline, options)
     }
 
@@ -157,7 +157,7 @@ impl Tracer {
         name: &str,
         kind: SpanKind,
         parent: Parent<'_>,
-    ) -> Span {
+    ) -> Handle {
         let options = SpanOptions {
             name: Some(name),
             kind,
@@ -177,40 +177,43 @@ impl Tracer {
         turn: Turn<'_>,
         pipeline: &Arc<Pipeline>,
         options: &SpanOptions<'_>,
-    ) -> Span {
-        match options.parent {
-            Parent::Span(parent) if Arc::ptr_eq(parent.trace().pipeline(), pipeline) => {
-                let origin = self.under_span(pipeline, parent, options);
-                let now_ns = match (options.name, options.start_time_ns) {
-                    (Some(_), None) => parent.trace().now_ns(),
-                    _ => 0,
-                };
-                self.open(turn, pipeline, origin, now_ns, options)
-            }
-            Parent::Root => self.start_root(turn, pipeline, None, options),
-            // Another pipeline's span, or one inherited by fork: known by its ids only.
-            Parent::Span(parent) => {
-                let context = SpanContext {
-                    is_remote: parent.is_inherited(),
-                    ..parent.context()
-                };
-                self.start_under_context(turn, pipeline, &context, options)
-            }
-            Parent::Context(context) => {
-                self.start_under_context(turn, pipeline, context, options)
-            }
-        }
+    ) -> Handle {
+        Handle::new(turn, self, |span| {
+            let now_ns = match options.parent {
+                Parent::Span(parent) if Arc::ptr_eq(parent.trace().pipeline(), pipeline) => {
+                    self.begin_under_span(pipeline, parent, options, span);
+                    match (options.name, options.start_time_ns) {
+                        (Some(_), None) => parent.trace().now_ns(),
+                        _ => 0,
+                    }
+                }
+                Parent::Root => self.begin_trace(turn, pipeline, None, options, span),
+                // Another pipeline's span, or one inherited by fork: known by its ids only.
+                Parent::Span(parent) => {
+                    let context = SpanContext {
+                        is_remote: parent.is_inherited(),
+                        ..parent.context()
+                    };
+                    self.begin_under_context(turn, pipeline, &context, options, span)
+                }
+                Parent::Context(context) => {
+                    self.begin_under_context(turn, pipeline, context, options, span)
+                }
+            };
+            Self::open(turn, pipeline, now_ns, options, span);
+        })
     }
 
     #[inline(never)]
-    fn start_under_context(
-        &'static self,
+    fn begin_under_context(
+        &self,
         turn: Turn<'_>,
         pipeline: &Arc<Pipeline>,
         parent: &SpanContext,
         options: &SpanOptions<'_>,
-    ) -> Span {
-        self.start_root(turn, pipeline, Some(parent), options)
+        span: &mut Span,
+    ) -> u64 {
+        self.begin_trace(turn, pipeline, Some(parent), options, span)
     }
 
     fn sampler_of<'a>(&'a self, pipeline: &'a Pipeline) -> &'a Sampler {
@@ -218,7 +221,13 @@ impl Tracer {
     }
 
     #[inline(always)]
-    fn under_span(&self, pipeline: &Pipeline, parent: &Span, options: &SpanOptions<'_>) -> Origin {
+    fn begin_under_span(
+        &self,
+        pipeline: &Pipeline,
+        parent: &Span,
+        options: &SpanOptions<'_>,
+        span: &mut Span,
+    ) {
         let own_decision = options.should_sample.or_else(|| {
             if parent.trace().is_decided_by_hand() {
                 return parent.own_decision;
@@ -235,154 +244,100 @@ impl Tracer {
                 Some(sampled)
             }
         });
-        Origin {
-            trace: Arc::clone(parent.trace()),
-            parent_id: Some(parent.span_id),
-            parent_is_remote: false,
-            own_decision,
-            own_trace_state: options
-                .chosen
-                .and_then(|chosen| chosen.trace_state.as_ref())
-                .or(parent.own_trace_state.as_ref())
-                .cloned(),
-            is_root: false,
+        span.trace = Some(Arc::clone(parent.trace()));
+        span.parent_id = Some(parent.span_id);
+        span.parent_is_remote = false;
+        span.own_decision = own_decision;
+        let chosen = options.chosen.and_then(|chosen| chosen.trace_state.as_ref());
+        if let Some(state) = chosen.or(parent.own_trace_state.as_ref()) {
+            span.own_trace_state = Some(Arc::clone(state));
         }
+        span.is_root = false;
     }
 
-    /// Starts the first span of a local trace.
+    /// Begins a local trace, for its first span; says what time it is.
     #[inline(always)]
-    fn start_root(
-        &'static self,
+    fn begin_trace(
+        &self,
         turn: Turn<'_>,
         pipeline: &Arc<Pipeline>,
         parent: Option<&SpanContext>,
         options: &SpanOptions<'_>,
-    ) -> Span {
-        let (anchor, now_ns) = pipeline.clock().anchor(turn);
-        let trace_id = match (parent, options.chosen) {
-            (Some(parent), _) => parent.trace_id,
-            (
-                None,
-                Some(Chosen {
-                    trace_id: Some(trace_id),
-                    ..
-                }),
-            ) => *trace_id,
-            (None, _) => pipeline.ids().trace_id(turn, now_ns),
-        };
-        let head = || {
-            if let Some(sampled) = options.chosen.and_then(|chosen| chosen.sampled) {
-                return sampled;
+        span: &mut Span,
+    ) -> u64 {
+        let mut now_ns = 0;
+        let trace = Trace::new(turn, pipeline, |head| {
+            now_ns = pipeline.clock().tie(turn, &mut head.anchor);
+            let chosen_id = options.chosen.and_then(|chosen| chosen.trace_id);
+            (head.trace_id, head.random) = match (parent, chosen_id) {
+                (Some(parent), _) => (parent.trace_id, parent.random),
+                (None, Some(id)) => (id, options.chosen.is_some_and(|chosen| chosen.random)),
+                (None, None) => (pipeline.ids().trace_id(turn, now_ns), true),
+            };
+            let chosen_state = options.chosen.and_then(|chosen| chosen.trace_state.as_ref());
+            let state = chosen_state.or_else(|| parent?.trace_state.as_ref());
+            head.trace_state = state.map(Arc::clone);
+            let sampled = || {
+                if let Some(sampled) = options.chosen.and_then(|chosen| chosen.sampled) {
+                    return sampled;
+                }
+                let parent_sampled = parent.and_then(|parent| parent.sampled);
+                let sampler = self.sampler_of(pipeline);
+                sampler.decide(parent_sampled, &head.trace_id)
+            };
+            match options.should_sample {
+                Some(true) => Verdict::Sampled,
+                None if sampled() => Verdict::Sampled,
+                None if pipeline.late_sampling() => Verdict::Undecided,
+                Some(false) | None => Verdict::Unrecorded,
             }
-            let parent_sampled = parent.and_then(|parent| parent.sampled);
-            self.sampler_of(pipeline).decide(parent_sampled, &trace_id)
-        };
-        let verdict = match options.should_sample {
-            Some(true) => Verdict::Sampled,
-            None if head() => Verdict::Sampled,
-            None if pipeline.late_sampling() => Verdict::Undecided,
-            Some(false) | None => Verdict::Unrecorded,
-        };
-        let beginning = Beginning {
-            trace_id,
-            random: match (parent, options.chosen) {
-                (Some(parent), _) => parent.random,
-                (None, Some(chosen)) if chosen.trace_id.is_some() => chosen.random,
-                (None, _) => true,
-            },
-            trace_state: match options.chosen {
-                Some(Chosen {
-                    trace_state: Some(state),
-                    ..
-                }) => Some(Arc::clone(state)),
-                _ => parent.and_then(|parent| parent.trace_state.clone()),
-            },
-            anchor,
-            verdict,
-        };
-        let origin = Origin {
-            trace: Trace::new(turn, pipeline, beginning),
-            parent_id: parent.map(|parent| parent.span_id),
-            parent_is_remote: parent.is_some_and(|parent| parent.is_remote),
-            own_decision: options
-                .chosen
-                .and_then(|chosen| chosen.record_only.then_some(false)),
-            own_trace_state: None,
-            is_root: true,
-        };
-        self.open(turn, pipeline, origin, now_ns, options)
+        });
+        span.trace = Some(trace);
+        span.parent_id = parent.map(|parent| parent.span_id);
+        span.parent_is_remote = parent.is_some_and(|parent| parent.is_remote);
+        span.own_decision = options
+            .chosen
+            .and_then(|chosen| chosen.record_only.then_some(false));
+        span.is_root = true;
+        now_ns
     }
 
     #[inline(always)]
     fn open(
-        &'static self,
         turn: Turn<'_>,
         pipeline: &Pipeline,
-        origin: Origin,
         now_ns: u64,
         options: &SpanOptions<'_>,
-    ) -> Span {
-        let Origin {
-            trace,
-            parent_id,
-            parent_is_remote,
-            own_decision,
-            own_trace_state,
-            is_root,
-        } = origin;
+        span: &mut Span,
+    ) {
         let counters = pipeline.counters();
         counters.started.add(turn, 1);
+        let verdict = span.trace().verdict();
         let record_only = options.chosen.is_some_and(|chosen| chosen.record_only);
-        let records = record_only || own_decision.unwrap_or_else(|| trace.verdict().records());
-        let mut slot = None;
-        if records {
+        span.slot = None;
+        if record_only || span.own_decision.unwrap_or_else(|| verdict.records()) {
             let name = options.name.unwrap_or_default();
-            slot = pipeline.store().claim(turn, |record| record.set_name(name));
-            if slot.is_some() {
+            span.slot = pipeline.store().claim(turn, |record| record.set_name(name));
+            if span.slot.is_some() {
                 counters.recorded.add(turn, 1);
             } else {
-                miss(pipeline, &trace);
+                miss(pipeline, span.trace());
             }
         }
         let (phase, start_time_ns) = match options.name {
             None => (Phase::Draft, 0),
             Some(_) => (Phase::Open, options.start_time_ns.unwrap_or(now_ns)),
         };
-        let span = Span {
-            span_id: options
-                .chosen
-                .and_then(|chosen| chosen.span_id)
-                .unwrap_or_else(|| pipeline.ids().span_id(turn)),
-            parent_id,
-            tracer: self,
-            trace: Some(trace),
-            slot,
-            own_trace_state,
-            start_time_ns: TurnCell::new(start_time_ns),
-            end_time_ns: TurnCell::new(0),
-            words: Guarded::new(Words::default()),
-            phase: TurnCell::new(phase),
-            ended: TurnCell::new(false),
-            kept: TurnCell::new(false),
-            status: TurnCell::new(StatusCode::Unset),
-            kind: options.kind,
-            parent_is_remote,
-            is_root,
-            own_decision,
-        };
-        counters.sampled.add(turn, usize::from(span.sampled()));
-        span
+        span.phase = TurnCell::new(phase);
+        span.start_time_ns = TurnCell::new(start_time_ns);
+        span.kind = options.kind;
+        span.span_id = options
+            .chosen
+            .and_then(|chosen| chosen.span_id)
+            .unwrap_or_else(|| pipeline.ids().span_id(turn));
+        let sampled = span.own_decision.unwrap_or(verdict == Verdict::Sampled);
+        counters.sampled.add(turn, usize::from(sampled));
     }
-}
-
-/// Where a span comes from, and what was decided on it.
-struct Origin {
-    trace: Arc<Trace>,
-    parent_id: Option<SpanId>,
-    parent_is_remote: bool,
-    own_decision: Option<bool>,
-    own_trace_state: Option<Arc<str>>,
-    is_root: bool,
 }
 
 #[cold]

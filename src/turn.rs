@@ -73,7 +73,6 @@ impl<T> Guarded<T> {
         self.0.try_borrow().ok()
     }
 
-    #[cfg(feature = "python")]
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.0.get_mut()
     }

@@ -10,8 +10,8 @@ use nanospan::sampler::Sampler;
 use nanospan::turn::Turn;
 use nanospan::value::Value;
 use nanospan::{
-    Config, Exporter, Memory, Parent, Pipeline, QueueConfig, Span, SpanKind, SpanLimits,
-    SpanOptions, StatusCode, Tracer,
+    Config, Exporter, Handle, Memory, Parent, Pipeline, QueueConfig, Span, SpanKind, SpanLimits,
+    StatusCode, Tracer,
 };
 
 /// What each of its spans has.
@@ -63,16 +63,14 @@ pub(crate) fn start(
     pipeline: &Arc<Pipeline>,
     name: &str,
     parent: Parent<'_>,
-) -> Span {
-    let options = SpanOptions {
-        name: Some(name),
-        kind: SpanKind::Internal,
-        start_time_ns: None,
-        should_sample: None,
-        parent,
-        chosen: None,
-    };
-    tracer.start(turn, pipeline, &options)
+) -> Handle {
+    tracer.start_simply(turn, pipeline, name, SpanKind::Internal, parent)
+}
+
+/// Finishes a span, and lets go of its handle.
+pub(crate) fn finish(turn: Turn<'_>, mut span: Handle) {
+    let _first = span.finish_now(turn).expect("it is no draft");
+    span.discard(turn);
 }
 
 /// Adds the event.
@@ -82,9 +80,9 @@ pub(crate) fn add_event(turn: Turn<'_>, span: &Span) {
 
 /// Four nested spans, each with eight attributes, an event and a status.
 pub(crate) fn serve(turn: Turn<'_>, tracer: &'static Tracer, pipeline: &Arc<Pipeline>) {
-    let mut open: Vec<Span> = Vec::with_capacity(NAMES.len());
+    let mut open: Vec<Handle> = Vec::with_capacity(NAMES.len());
     for name in NAMES {
-        let parent = open.last().map_or(Parent::Root, Parent::Span);
+        let parent = open.last().map_or(Parent::Root, |parent| Parent::Span(parent));
         let span = start(turn, tracer, pipeline, name, parent);
         for (key, value) in ATTRIBUTES {
             span.set_attribute(turn, key, value);
@@ -94,6 +92,6 @@ pub(crate) fn serve(turn: Turn<'_>, tracer: &'static Tracer, pipeline: &Arc<Pipe
         open.push(span);
     }
     while let Some(span) = open.pop() {
-        span.finish(turn, None).expect("it is no draft");
+        finish(turn, span);
     }
 }

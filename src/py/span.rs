@@ -20,7 +20,7 @@ use super::scope::Scope;
 use super::value::{Change, Reader, pairs, plain, text, to_dict};
 use crate::id::{SpanId, TraceId};
 use crate::otlp::message;
-use crate::span::{FinishError, Span};
+use crate::span::{FinishError, Handle, Span};
 use crate::turn::{Guarded, Turn, TurnCell};
 use ancestor::step_up;
 
@@ -46,7 +46,7 @@ pub(crate) struct Recording {
 /// Whose span it is.
 enum Of {
     /// Its own.
-    Own(Span),
+    Own(Handle),
     /// That of a handle of the OpenTelemetry face, which is there until this one dies.
     Otel(Option<Py<PyOtelSpan>>),
 }
@@ -72,7 +72,7 @@ impl PySpan {
     }
 
     pub(crate) fn new(
-        span: Span,
+        span: Handle,
         name: Option<Py<PyString>>,
         scope: &'static Scope,
         parent: Option<Bound<'_, PySpan>>,

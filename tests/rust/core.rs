@@ -14,7 +14,7 @@ use nanospan::sampler::Sampler;
 use nanospan::turn;
 use nanospan::value::Value;
 use nanospan::{
-    Config, Exporter, Memory, Parent, Pipeline, QueueConfig, Span, SpanKind, SpanLimits,
+    Config, Exporter, Handle, Memory, Parent, Pipeline, QueueConfig, SpanKind, SpanLimits,
     SpanOptions, StatusCode, Tracer,
 };
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -60,7 +60,7 @@ fn recording(change: impl FnOnce(&mut Settings), ids: Option<Script>) -> Recordi
 }
 
 impl Recording {
-    fn start(&self, name: &str, parent: Parent<'_>) -> Span {
+    fn start(&self, name: &str, parent: Parent<'_>) -> Handle {
         let options = SpanOptions {
             name: Some(name),
             kind: SpanKind::Internal,

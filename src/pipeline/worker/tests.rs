@@ -16,7 +16,7 @@ use crate::export::{Failure, Reply, WayOut};
 use crate::limits::SpanLimits;
 use crate::resource::Resource;
 use crate::sampler::Sampler;
-use crate::span::Span;
+use crate::span::Handle;
 use crate::tracer::{Parent, SpanOptions, Tracer};
 use crate::turn;
 
@@ -53,7 +53,7 @@ fn finish_a_span(pipeline: &Arc<Pipeline>) {
     pipeline.enqueue(None, slot.take().expect("a span was added"));
 }
 
-fn start(tracer: &'static Tracer, pipeline: &Arc<Pipeline>, parent: Parent<'_>) -> Span {
+fn start(tracer: &'static Tracer, pipeline: &Arc<Pipeline>, parent: Parent<'_>) -> Handle {
     let options = SpanOptions {
         name: Some("x"),
         kind: SpanKind::Internal,

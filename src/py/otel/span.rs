@@ -22,7 +22,7 @@ use crate::py::exception;
 use crate::py::ffi::{Bin, Recycled, dropping, set_own_attribute, track, turn};
 use crate::py::span::PySpan;
 use crate::py::value::text;
-use crate::span::Span;
+use crate::span::{Handle, Span};
 use crate::turn::Guarded;
 use content::Content;
 
@@ -45,7 +45,7 @@ struct Body {
 /// Whose span it is.
 enum Of {
     /// Its own, made by this tracer, which is there until the handle dies.
-    Own(Span, Option<Py<PyOtelTracer>>),
+    Own(Handle, Option<Py<PyOtelTracer>>),
     /// The native handle's, which is there until this one dies.
     Native(Option<Py<PySpan>>),
 }
@@ -85,7 +85,7 @@ impl PyOtelSpan {
     #[allow(clippy::too_many_arguments, reason = "all that a handle is made of")]
     #[inline]
     pub(super) fn new(
-        span: Span,
+        span: Handle,
         tracer: Py<PyOtelTracer>,
         name: Py<PyString>,
         ancestor: Ancestor,

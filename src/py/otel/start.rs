@@ -20,7 +20,7 @@ use crate::py::ffi::{Recycled, is_tracked, track, turn};
 use crate::py::lifecycle;
 use crate::py::value::{exact_text, pairs, text};
 use crate::record::Target;
-use crate::span::Span;
+use crate::span::{Handle, Span};
 use crate::tracer::{Chosen, Parent, SpanOptions};
 use crate::turn::Turn;
 
@@ -319,7 +319,7 @@ impl Arguments {
     fn handle<'py>(
         &self,
         tracer: &Bound<'py, PyOtelTracer>,
-        span: Span,
+        span: Handle,
         ancestor: Ancestor,
     ) -> PyResult<Bound<'py, PyOtelSpan>> {
         let py = tracer.py();
