@@ -1,7 +1,7 @@
 //! A set of attributes in wire form: the last write of a key wins, and a limit is kept.
 
 use crate::limits::Surplus;
-use crate::value::Value;
+use crate::value::Encode;
 use crate::wire::{WireType, put_bytes, put_length, tag, varint_len};
 
 /// The attributes of one span, event, link or resource, each a `KeyValue` field of its message.
@@ -25,7 +25,14 @@ struct Entry {
 impl Attributes {
     /// Sets `key`, over an earlier value. Where `limit` are set already one is dropped and counted.
     #[inline(always)]
-    pub fn set(&mut self, field: u32, key: &str, value: Value<'_>, limit: usize, surplus: Surplus) {
+    pub(crate) fn set<V: Encode>(
+        &mut self,
+        field: u32,
+        key: &str,
+        value: V,
+        limit: usize,
+        surplus: Surplus,
+    ) {
         let fingerprint = fingerprint(key);
         match self.position(key, fingerprint) {
             Some(index) if surplus == Surplus::Newest => {
@@ -116,7 +123,8 @@ impl Attributes {
         (self.entries[index].start, end)
     }
 
-    fn replace(&mut self, index: usize, field: u32, key: &str, value: Value<'_>) {
+    #[cold]
+    fn replace<V: Encode>(&mut self, index: usize, field: u32, key: &str, value: V) {
         let (start, end) = self.span_of(index);
         let tail = self.bytes.len() - end;
         // Written behind the rest, then rotated into the old one's place: no second buffer.
@@ -152,7 +160,7 @@ fn fingerprint(key: &str) -> u64 {
 
 /// Appends a `KeyValue` and says where its key begins.
 #[inline(always)]
-fn write(bytes: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>) -> usize {
+fn write<V: Encode>(bytes: &mut Vec<u8>, field: u32, key: &str, value: V) -> usize {
     const SHORT: usize = 0x80;
     let value_length = value.encoded_len();
     let value_field = 1 + varint_len(value_length as u64) + value_length;
@@ -185,6 +193,7 @@ fn write(bytes: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>) -> usize 
 mod tests {
     use super::*;
     use crate::otlp::message::{Span, any_value};
+    use crate::value::Value;
     use prost::Message;
 
     const FIELD: u32 = 9;

@@ -4,7 +4,7 @@ use crate::attribute::Attributes;
 use crate::context::{SpanContext, SpanKind, StatusCode, otlp_flags};
 use crate::id::{SpanId, TraceId};
 use crate::limits::{SpanLimits, Surplus};
-use crate::value::Value;
+use crate::value::{Encode, Value};
 use crate::wire::{
     WireType, field_len, first_field, optional_len, put_bytes, put_fixed32, put_fixed64, put_length,
     put_number, put_optional, tag, varint_len,
@@ -155,6 +155,12 @@ impl Record {
     /// Sets an attribute; the last write wins.
     #[inline(always)]
     pub fn set_attribute(&mut self, key: &str, value: Value<'_>, rules: Rules<'_>) {
+        self.set(key, value, rules);
+    }
+
+    /// The same with a value of a known type.
+    #[inline(always)]
+    pub(crate) fn set<V: Encode>(&mut self, key: &str, value: V, rules: Rules<'_>) {
         let value = value.truncated(rules.limits.attribute_value_length);
         let limit = rules.limits.attribute_count;
         self.attributes

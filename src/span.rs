@@ -13,7 +13,7 @@ use crate::store::Slot;
 use crate::trace::{Trace, Verdict};
 use crate::tracer::Tracer;
 use crate::turn::{Guarded, Turn, TurnCell};
-use crate::value::Value;
+use crate::value::{Encode, Value};
 use crate::wire::{Field, first_field};
 
 /// A span as its owner holds it. It stays in its box, which is used again: to move it would cost as
@@ -298,8 +298,20 @@ impl Span {
     /// Sets an attribute; the last write wins.
     #[inline(always)]
     pub fn set_attribute(&self, turn: Turn<'_>, key: &str, value: Value<'_>) {
+        match value {
+            Value::Text(text) => self.set(turn, key, text),
+            Value::Bool(bool) => self.set(turn, key, bool),
+            Value::Int(int) => self.set(turn, key, int),
+            Value::Double(double) => self.set(turn, key, double),
+            value => self.set(turn, key, value),
+        }
+    }
+
+    // One function for each type: a value that passes through memory waits there.
+    #[inline(never)]
+    fn set<V: Encode>(&self, turn: Turn<'_>, key: &str, value: V) {
         let rules = self.rules();
-        self.write(turn, |record| record.set_attribute(key, value, rules));
+        self.write(turn, |record| record.set(key, value, rules));
     }
 
     /// Counts attributes that were left out before they came here.
@@ -354,11 +366,7 @@ impl Span {
         }
         // A status has no other limit on its text than an attribute's.
         let description = description.map(|text| {
-            match Value::Text(text).truncated(self.trace().pipeline().limits().attribute_value_length)
-            {
-                Value::Text(text) => text,
-                _ => unreachable!("text stays text when cut"),
-            }
+            text.truncated(self.trace().pipeline().limits().attribute_value_length)
         });
         if self.write(turn, |_| ()) {
             let before = self.status.get(turn);

@@ -28,48 +28,123 @@ pub enum Value<'a> {
     Encoded(&'a [u8]),
 }
 
-impl<'a> Value<'a> {
+/// A value that becomes an `AnyValue`: of one known type, so that it is passed in registers, or any.
+pub(crate) trait Encode: Copy {
     /// How many bytes its `AnyValue` takes.
-    #[inline(always)]
-    pub(crate) fn encoded_len(&self) -> usize {
-        match self {
-            Value::Text(text) => 1 + varint_len(text.len() as u64) + text.len(),
-            Value::Bool(_) => 2,
-            Value::Int(int) => 1 + varint_len(*int as u64),
-            Value::Double(_) => 9,
-            Value::Bytes(bytes) => 1 + varint_len(bytes.len() as u64) + bytes.len(),
-            Value::Encoded(bytes) => bytes.len(),
-        }
-    }
-
+    fn encoded_len(self) -> usize;
     /// Appends its `AnyValue`.
+    fn write(self, buffer: &mut Vec<u8>);
+    /// The value cut to `max_length` characters or bytes.
     #[inline(always)]
-    pub(crate) fn write(&self, buffer: &mut Vec<u8>) {
+    fn truncated(self, max_length: Option<usize>) -> Self {
+        let _ = max_length;
+        self
+    }
+}
+
+impl Encode for &str {
+    #[inline(always)]
+    fn encoded_len(self) -> usize {
+        1 + varint_len(self.len() as u64) + self.len()
+    }
+
+    #[inline(always)]
+    fn write(self, buffer: &mut Vec<u8>) {
+        put_bytes(buffer, TEXT, self.as_bytes());
+    }
+
+    #[inline(always)]
+    fn truncated(self, max_length: Option<usize>) -> Self {
+        max_length.map_or(self, |max| truncate(self, max))
+    }
+}
+
+impl Encode for bool {
+    #[inline(always)]
+    fn encoded_len(self) -> usize {
+        2
+    }
+
+    #[inline(always)]
+    fn write(self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(&[tag(BOOL, WireType::Varint) as u8, u8::from(self)]);
+    }
+}
+
+impl Encode for i64 {
+    #[inline(always)]
+    fn encoded_len(self) -> usize {
+        1 + varint_len(self as u64)
+    }
+
+    #[inline(always)]
+    fn write(self, buffer: &mut Vec<u8>) {
+        buffer.push(tag(INT, WireType::Varint) as u8);
+        put_varint(buffer, self as u64);
+    }
+}
+
+impl Encode for f64 {
+    #[inline(always)]
+    fn encoded_len(self) -> usize {
+        9
+    }
+
+    #[inline(always)]
+    fn write(self, buffer: &mut Vec<u8>) {
+        buffer.push(tag(DOUBLE, WireType::Fixed64) as u8);
+        buffer.extend_from_slice(&self.to_le_bytes());
+    }
+}
+
+impl Encode for &[u8] {
+    #[inline(always)]
+    fn encoded_len(self) -> usize {
+        1 + varint_len(self.len() as u64) + self.len()
+    }
+
+    #[inline(always)]
+    fn write(self, buffer: &mut Vec<u8>) {
+        put_bytes(buffer, BYTES, self);
+    }
+
+    #[inline(always)]
+    fn truncated(self, max_length: Option<usize>) -> Self {
+        max_length.map_or(self, |max| &self[..self.len().min(max)])
+    }
+}
+
+/// What a [`ValueWriter`] wrote is cut there.
+impl Encode for Value<'_> {
+    #[inline(always)]
+    fn encoded_len(self) -> usize {
         match self {
-            Value::Text(text) => put_bytes(buffer, TEXT, text.as_bytes()),
-            Value::Bool(bool) => {
-                buffer.extend_from_slice(&[tag(BOOL, WireType::Varint) as u8, u8::from(*bool)]);
-            }
-            Value::Int(int) => {
-                buffer.push(tag(INT, WireType::Varint) as u8);
-                put_varint(buffer, *int as u64);
-            }
-            Value::Double(double) => {
-                buffer.push(tag(DOUBLE, WireType::Fixed64) as u8);
-                buffer.extend_from_slice(&double.to_le_bytes());
-            }
-            Value::Bytes(bytes) => put_bytes(buffer, BYTES, bytes),
-            Value::Encoded(bytes) => buffer.extend_from_slice(bytes),
+            Self::Text(text) => text.encoded_len(),
+            Self::Bool(bool) => bool.encoded_len(),
+            Self::Int(int) => int.encoded_len(),
+            Self::Double(double) => double.encoded_len(),
+            Self::Bytes(bytes) => bytes.encoded_len(),
+            Self::Encoded(bytes) => bytes.len(),
         }
     }
 
-    /// The value cut to `max_length` characters or bytes. What a [`ValueWriter`] wrote is cut there.
     #[inline(always)]
-    pub(crate) fn truncated(self, max_length: Option<usize>) -> Value<'a> {
-        let Some(max) = max_length else { return self };
+    fn write(self, buffer: &mut Vec<u8>) {
         match self {
-            Value::Text(text) => Value::Text(truncate(text, max)),
-            Value::Bytes(bytes) => Value::Bytes(&bytes[..bytes.len().min(max)]),
+            Self::Text(text) => text.write(buffer),
+            Self::Bool(bool) => bool.write(buffer),
+            Self::Int(int) => int.write(buffer),
+            Self::Double(double) => double.write(buffer),
+            Self::Bytes(bytes) => bytes.write(buffer),
+            Self::Encoded(bytes) => buffer.extend_from_slice(bytes),
+        }
+    }
+
+    #[inline(always)]
+    fn truncated(self, max_length: Option<usize>) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(text.truncated(max_length)),
+            Self::Bytes(bytes) => Self::Bytes(bytes.truncated(max_length)),
             value => value,
         }
     }
