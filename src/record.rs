@@ -204,6 +204,21 @@ impl Record {
         dropped: u32,
         rules: Rules<'_>,
     ) {
+        self.add_event_with(name, time_ns, dropped, rules, |event| {
+            attributes.for_each(|(key, value)| event.set(key, value));
+        });
+    }
+
+    /// Adds an event, whose attributes `fill` sets.
+    #[inline(always)]
+    pub(crate) fn add_event_with(
+        &mut self,
+        name: &str,
+        time_ns: u64,
+        dropped: u32,
+        rules: Rules<'_>,
+        fill: impl FnOnce(&mut Filling<'_>),
+    ) {
         const TIME: u32 = 1;
         const NAME: u32 = 2;
         const ATTRIBUTES: u32 = 3;
@@ -213,7 +228,7 @@ impl Record {
         }
         let scratch = &mut self.scratch;
         let limit = rules.limits.attribute_per_event_count;
-        fill(scratch, ATTRIBUTES, attributes, rules, limit);
+        fill(&mut Filling::begin(scratch, ATTRIBUTES, limit, rules));
         scratch.miss(dropped);
         let length = 9 + field_len(NAME, name.len()) + attributes_len(scratch, DROPPED);
         let bytes = &mut self.events.bytes;
@@ -242,7 +257,8 @@ impl Record {
         }
         let scratch = &mut self.scratch;
         let limit = rules.limits.attribute_per_link_count;
-        fill(scratch, ATTRIBUTES, attributes, rules, limit);
+        let mut link = Filling::begin(scratch, ATTRIBUTES, limit, rules);
+        attributes.for_each(|(key, value)| link.set(key, value));
         scratch.miss(dropped);
         let trace_state = target.trace_state;
         let length = 18
@@ -377,17 +393,44 @@ impl Measured<'_> {
     }
 }
 
-fn fill<'a>(
-    scratch: &mut Attributes,
-    number: u32,
-    attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
-    rules: Rules<'_>,
+/// The attributes of an event or a link, being set.
+pub(crate) struct Filling<'a> {
+    attributes: &'a mut Attributes,
+    field: u32,
     limit: usize,
-) {
-    scratch.clear(KEPT_BYTES);
-    for (key, value) in attributes {
-        let value = value.truncated(rules.limits.attribute_value_length);
-        scratch.set(number, key, value, limit, rules.surplus);
+    rules: Rules<'a>,
+}
+
+impl<'a> Filling<'a> {
+    #[inline]
+    fn begin(attributes: &'a mut Attributes, field: u32, limit: usize, rules: Rules<'a>) -> Self {
+        attributes.clear(KEPT_BYTES);
+        Self {
+            attributes,
+            field,
+            limit,
+            rules,
+        }
+    }
+
+    /// Sets an attribute; the last write wins.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, key: &str, value: Value<'_>) {
+        match value {
+            Value::Text(text) => self.set_typed(key, text),
+            Value::Bool(bool) => self.set_typed(key, bool),
+            Value::Int(int) => self.set_typed(key, int),
+            Value::Double(double) => self.set_typed(key, double),
+            value => self.set_typed(key, value),
+        }
+    }
+
+    // One function for each type: a value that passes through memory waits there.
+    #[inline(never)]
+    fn set_typed<V: Encode>(&mut self, key: &str, value: V) {
+        let value = value.truncated(self.rules.limits.attribute_value_length);
+        self.attributes
+            .set(self.field, key, value, self.limit, self.rules.surplus);
     }
 }
 

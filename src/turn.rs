@@ -76,11 +76,6 @@ impl<T> Guarded<T> {
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.0.get_mut()
     }
-
-    #[cfg(feature = "python")]
-    pub(crate) fn into_inner(self) -> T {
-        self.0.into_inner()
-    }
 }
 
 /// A small value that only the thread whose turn it is reads and writes, a copy at a time: what needs

@@ -16,7 +16,7 @@ use super::ffi::{Kind, Manager, dropping, turn};
 use super::lifecycle;
 use super::scope::{Entered, Left};
 use super::span::PySpan;
-use super::start::Arguments;
+use super::start::{self, Arguments};
 use super::tracer::PyTracer;
 use crate::context::StatusCode;
 use crate::span::Span;
@@ -26,7 +26,8 @@ use crate::value::Value;
 /// What `start_as_current_span` gives: a span for one `with` block, or for each call of a function
 /// decorated with it.
 pub(crate) struct Block {
-    tracer: Py<PyTracer>,
+    /// Until it dies.
+    tracer: Option<Py<PyTracer>>,
     arguments: Arguments,
     state: Guarded<State>,
 }
@@ -57,10 +58,15 @@ impl Block {
     #[inline]
     pub(crate) fn new(tracer: Py<PyTracer>, arguments: Arguments) -> Self {
         Self {
-            tracer,
+            tracer: Some(tracer),
             arguments,
             state: Guarded::default(),
         }
+    }
+
+    #[inline]
+    fn tracer(&self) -> &Py<PyTracer> {
+        self.tracer.as_ref().expect("the block lives")
     }
 
     /// The object that Python holds.
@@ -76,7 +82,7 @@ impl Block {
 
     /// A block with the same arguments, not entered.
     fn fresh(&self, py: Python<'_>) -> Self {
-        Self::new(self.tracer.clone_ref(py), self.arguments.clone_ref(py))
+        Self::new(self.tracer().clone_ref(py), self.arguments.clone_ref(py))
     }
 
     /// The span, unless it is the no-op span.
@@ -86,19 +92,23 @@ impl Block {
         span.filter(|span| span.get().core().is_some())
     }
 
-    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySpan>> {
+    fn begin(&self, py: Python<'_>) -> PyResult<()> {
         if std::mem::replace(&mut self.state.borrow(turn(py)).entered, true) {
             return Err(PyRuntimeError::new_err(
                 "a block can be entered once: call start_as_current_span for each",
             ));
         }
-        let span = self.arguments.start(py, self.tracer.get())?;
+        Ok(())
+    }
+
+    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySpan>> {
+        let span = self.arguments.start(py, self.tracer().get())?;
         self.state.borrow(turn(py)).span = Some(span.clone().unbind());
         Ok(span)
     }
 
     fn activate(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<()> {
-        let entered = self.tracer.get().scope().enter(py, span)?;
+        let entered = self.tracer().get().scope().enter(py, span)?;
         self.state.borrow(turn(py)).active = Some(entered);
         Ok(())
     }
@@ -109,7 +119,7 @@ impl Block {
         let Some(entered) = active else {
             return Ok(());
         };
-        let left = self.tracer.get().scope().leave(py, entered)?;
+        let left = self.tracer().get().scope().leave(py, entered)?;
         let Some(span) = self.span(py) else {
             return Ok(());
         };
@@ -160,6 +170,16 @@ impl Manager for Block {
     }
 
     fn enter<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.begin(py)?;
+        if let Some((name, text, kind)) = self.arguments.simple(py) {
+            let tracer = self.tracer().get();
+            if let Some((span, entered)) = start::start_and_enter(tracer, name, text, kind)? {
+                let mut state = self.state.borrow(turn(py));
+                state.span = Some(span.clone().unbind());
+                state.active = Some(entered);
+                return Ok(span.into_any());
+            }
+        }
         let span = self.start(py)?;
         if span.get().core().is_some() {
             self.activate(py, Some(&span))?;
@@ -183,25 +203,15 @@ impl Manager for Block {
             .call_method1("decorate", (PyTemplate(self.fresh(py)), function))
     }
 
-    fn let_go(self, py: Python<'_>) {
-        let Self {
-            tracer,
-            arguments,
-            state,
-        } = self;
-        drop(tracer.into_bound(py));
-        arguments.let_go(py);
-        let State {
-            span,
-            active,
-            suspended,
-            ..
-        } = state.into_inner();
-        drop(span.map(|span| span.into_bound(py)));
-        if let Some(entered) = active {
+    fn let_go(&mut self, py: Python<'_>) {
+        drop(self.tracer.take().map(|tracer| tracer.into_bound(py)));
+        self.arguments.let_go(py);
+        let state = self.state.get_mut();
+        drop(state.span.take().map(|span| span.into_bound(py)));
+        if let Some(entered) = state.active.take() {
             entered.let_go(py);
         }
-        if let Suspended::With(Some(span)) = suspended {
+        if let Suspended::With(Some(span)) = std::mem::take(&mut state.suspended) {
             drop(span.into_bound(py));
         }
     }
@@ -223,9 +233,7 @@ impl PyTemplate {
     /// active now, if one is.
     #[pyo3(name = "_called")]
     fn called(&self, py: Python<'_>) -> PyResult<Self> {
-        let Block {
-            tracer, arguments, ..
-        } = &self.0;
+        let (tracer, arguments) = (self.0.tracer(), &self.0.arguments);
         let arguments = arguments.called(py, tracer.get())?;
         Ok(Self(Block::new(tracer.clone_ref(py), arguments)))
     }
@@ -233,6 +241,7 @@ impl PyTemplate {
     /// Starts the span. It is not active yet.
     #[pyo3(name = "_start")]
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySpan>> {
+        self.0.begin(py)?;
         self.0.start(py)
     }
 
@@ -257,7 +266,7 @@ impl PyTemplate {
         if self.0.span(py).is_none() {
             return Ok(());
         }
-        let active = self.0.tracer.get().scope().active(py)?;
+        let active = self.0.tracer().get().scope().active(py)?;
         self.0.state.borrow(turn(py)).suspended = Suspended::With(active.map(Bound::unbind));
         self.0.restore(py)
     }

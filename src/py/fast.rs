@@ -16,7 +16,6 @@ use super::start;
 use super::tracer::PyTracer;
 use super::value::{self, simple};
 use crate::context::SpanKind;
-use crate::value::Value;
 
 /// Puts the fast methods on their classes.
 pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
@@ -142,16 +141,20 @@ impl Method for AddEvent {
         for (place, item) in held.iter_mut().zip(attributes.iter()) {
             *place = Some(item);
         }
-        let mut pairs: [(&str, Value<'_>); MOST] = [("", Value::Bool(false)); MOST];
-        let mut count = 0;
-        for (key, value) in held.iter().flatten() {
-            let (Some(key), Some(value)) = (exact_text(key), simple(value)) else {
-                return Ok(None);
-            };
-            pairs[count] = (key, value);
-            count += 1;
+        let is_simple = |(key, value): &(Bound<'py, PyAny>, Bound<'py, PyAny>)| {
+            exact_text(key).is_some() && simple(value).is_some()
+        };
+        if !held.iter().flatten().all(is_simple) {
+            return Ok(None);
         }
-        span.add_event(turn(py), name, None, pairs[..count].iter().copied());
+        span.add_event_with(turn(py), name, None, |event| {
+            for (key, value) in held.iter().flatten() {
+                let (Some(key), Some(value)) = (exact_text(key), simple(value)) else {
+                    continue;
+                };
+                event.set(key, value);
+            }
+        });
         none(py)
     }
 }

@@ -113,6 +113,10 @@ fn new_cell<'py>(py: Python<'py>, span: Option<&Bound<'_, PySpan>>) -> PyResult<
     Bound::new(py, Cell(Guarded::new(span)))
 }
 
+type SoleCell<'py> = (
+    Borrowed<'py, 'py, Cell>,
+    Borrowed<'py, 'py, PyAny>,
+);
 type Shared<'py> = Result<Bound<'py, PySpan>, Option<Bound<'py, PyAny>>>;
 
 impl Scope {
@@ -202,7 +206,7 @@ impl Scope {
         if let Some(span) = span {
             span.get().mark_active(py);
         }
-        if let Some(cell) = self.sole_cell(py) {
+        if let Some((cell, _)) = self.sole_cell(py) {
             let span = span.map(|span| span.clone().unbind());
             let before = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), span);
             drop(before.map(|span| span.into_bound(py)));
@@ -230,7 +234,7 @@ impl Scope {
         if !self.has_cells {
             return self.put(py, span).map(Entered::Token);
         }
-        let before = if let Some(cell) = self.sole_cell(py) {
+        let before = if let Some((cell, _)) = self.sole_cell(py) {
             let span = span.map(|span| span.clone().unbind());
             std::mem::replace(&mut *cell.get().0.borrow(turn(py)), span)
         } else {
@@ -251,6 +255,14 @@ impl Scope {
             Entered::Token(token) => self.reset(py, token),
             Entered::Cell { context, before } => {
                 let context = context.into_bound(py);
+                if let Some((cell, _)) = self
+                    .sole_cell(py)
+                    .filter(|(_, current)| current.is(&context))
+                {
+                    let left = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), before);
+                    drop(left.map(|span| span.into_bound(py)));
+                    return Ok(Left::Here);
+                }
                 let before = before.map(|span| span.into_bound(py));
                 if current_context(py).is_some_and(|current| current.is(&context)) {
                     self.set(py, before.as_ref())?;
@@ -281,13 +293,42 @@ impl Scope {
         }
     }
 
-    /// The cell of the current context, if nobody else can see it.
+    /// The cell of the current context, if nobody else can see it; and the context.
     #[inline]
-    fn sole_cell<'py>(&self, py: Python<'py>) -> Option<Borrowed<'py, 'py, Cell>> {
+    fn sole_cell<'py>(&self, py: Python<'py>) -> Option<SoleCell<'py>> {
         if !self.has_cells {
             return None;
         }
-        sole_value(py, &self.variable)?.cast_exact::<Cell>().ok()
+        let (value, context) = sole_value(py, &self.variable)?;
+        Some((value.cast_exact::<Cell>().ok()?, context))
+    }
+
+    /// What [`Self::above`], a start and [`Self::enter`] do, at one look: `start` starts a span under
+    /// the active one, and must not run Python code. None, before anything was done, where it takes
+    /// more than one.
+    #[inline]
+    pub(crate) fn start_and_enter<'py>(
+        &self,
+        py: Python<'py>,
+        start: impl FnOnce(Option<Bound<'py, PySpan>>) -> Option<Bound<'py, PySpan>>,
+    ) -> Option<(Bound<'py, PySpan>, Entered)> {
+        if self.is_shared(py) {
+            return None;
+        }
+        let (cell, context) = self.sole_cell(py)?;
+        let above = {
+            let above = cell.get().0.borrow(turn(py));
+            above.as_ref().map(|span| span.bind(py).clone())
+        };
+        if above.as_ref().is_some_and(|above| above.get().is_left(py)) {
+            return None;
+        }
+        let span = start(above)?;
+        span.get().mark_active(py);
+        let active = Some(span.clone().unbind());
+        let before = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), active);
+        let context = context.to_owned().unbind();
+        Some((span, Entered::Cell { context, before }))
     }
 
     /// Sets the variable.

@@ -8,9 +8,9 @@ use pyo3::types::{PyString, PyType};
 use super::argument;
 use super::context::PySpanContext;
 use super::error::wrong_type;
-use super::ffi::{Recycled, turn};
+use super::ffi::{Place, Recycled, turn};
 use super::otel;
-use super::scope::Above;
+use super::scope::{Above, Entered};
 use super::span::PySpan;
 use super::tracer::PyTracer;
 use super::value::{Attributes, Reader, exact_text, pairs, plain, text};
@@ -110,10 +110,8 @@ impl Arguments {
         py: Python<'py>,
         tracer: &PyTracer,
     ) -> PyResult<Bound<'py, PySpan>> {
-        if let (None, Some(name)) = (&self.more, &self.name) {
-            if let Some(text) = exact_text(name.bind(py)) {
-                return start_simply(tracer, name.bind(py), text, self.kind);
-            }
+        if let Some((name, text, kind)) = self.simple(py) {
+            return start_simply(tracer, name, text, kind);
         }
         let nothing = More::default();
         let more = self.more.as_deref().unwrap_or(&nothing);
@@ -150,6 +148,16 @@ impl Arguments {
         tell(PySpan::bin().make(py, span)?)
     }
 
+    /// A name, its text and a kind, if there is nothing else.
+    #[inline]
+    pub(crate) fn simple<'a, 'py>(
+        &'a self,
+        py: Python<'py>,
+    ) -> Option<(&'a Bound<'py, PyString>, &'a str, SpanKind)> {
+        let name = self.name.as_ref().filter(|_| self.more.is_none())?.bind(py);
+        Some((name, exact_text(name)?, self.kind))
+    }
+
     /// A copy with the active span as parent, if one is active and no other parent was given.
     pub(crate) fn called(&self, py: Python<'_>, tracer: &PyTracer) -> PyResult<Self> {
         let mut called = self.clone_ref(py);
@@ -163,9 +171,9 @@ impl Arguments {
     }
 
     /// Lets go of what they hold; see [`super::ffi::Method`].
-    pub(crate) fn let_go(self, py: Python<'_>) {
-        drop(self.name.map(|name| name.into_bound(py)));
-        let Some(more) = self.more else { return };
+    pub(crate) fn let_go(&mut self, py: Python<'_>) {
+        drop(self.name.take().map(|name| name.into_bound(py)));
+        let Some(more) = self.more.take() else { return };
         drop(more.attributes.map(|attributes| attributes.into_bound(py)));
         drop(more.links.map(|links| links.into_bound(py)));
         if let ParentArgument::Span(span) = more.parent {
@@ -189,17 +197,50 @@ pub(crate) fn start_simply<'py>(
     let above = tracer.scope().above(py)?;
     // Before the pipeline is borrowed: this may run any code.
     let place = PySpan::bin().place(py)?;
-    let name = plain(name);
-    let turn = turn(py);
-    let span = pipeline::with_current(turn, move |pipeline| {
+    let span = start_in(place, tracer, name, text, kind, above);
+    span.map_or_else(|| no_op(py), tell)
+}
+
+/// The same for a block that makes it active, if that takes one look at the scope; else None, and
+/// nothing is done.
+#[inline]
+pub(crate) fn start_and_enter<'py>(
+    tracer: &PyTracer,
+    name: &Bound<'py, PyString>,
+    text: &str,
+    kind: SpanKind,
+) -> PyResult<Option<(Bound<'py, PySpan>, Entered)>> {
+    let py = name.py();
+    if !PyTracer::is_configured(py) || otel::hears_of_natives(py) {
+        return Ok(None);
+    }
+    // First: this may run any code, and the scope is looked at once.
+    let place = PySpan::bin().place(py)?;
+    Ok(tracer.scope().start_and_enter(py, |above| {
+        start_in(place, tracer, name, text, kind, Above::Span(above))
+    }))
+}
+
+/// Runs no Python code. None when there is no pipeline any more.
+#[inline]
+fn start_in<'py>(
+    place: Place<PySpan>,
+    tracer: &PyTracer,
+    name: &Bound<'py, PyString>,
+    text: &str,
+    kind: SpanKind,
+    above: Above<'py>,
+) -> Option<Bound<'py, PySpan>> {
+    let turn = turn(name.py());
+    pipeline::with_current(turn, move |pipeline| {
         let parent = above.as_parent();
         let span = tracer
             .core()
             .start_simply(turn, pipeline, text, kind, parent);
         let parent = above.into_parent();
-        place.fill(py, PySpan::new(span, Some(name), tracer.scope(), parent))
-    });
-    span.map_or_else(|| no_op(py), tell)
+        let span = PySpan::new(span, Some(plain(name)), tracer.scope(), parent);
+        place.fill(name.py(), span)
+    })
 }
 
 /// Tells processors in Python of a span that has started, where there are any.

@@ -36,8 +36,9 @@ pub(crate) trait Manager: Sized + Send + 'static {
         py: Python<'py>,
         function: Borrowed<'_, 'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>>;
-    /// The object dies. PyO3 does not know that the thread is attached: see [`super::Method`].
-    fn let_go(self, py: Python<'_>);
+    /// The object dies, and nothing of Python's may be left in it. PyO3 does not know that the thread
+    /// is attached: see [`super::Method`].
+    fn let_go(&mut self, py: Python<'_>);
 }
 
 #[repr(C)]
@@ -171,13 +172,17 @@ fn make_type<'py>(
 
 unsafe extern "C" fn dealloc<T: Manager>(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls this once for an object of the type, from a thread that is attached,
-    // when the last reference is gone. The content is moved out before the memory goes to the list;
-    // a heap type is held by each of its objects.
+    // when the last reference is gone. The content is dropped where it is, once, before its memory
+    // goes to the list; a heap type is held by each of its objects.
     unsafe {
         let py = Python::assume_attached();
         let class = ffi::Py_TYPE(object);
         let object = object.cast::<Object<T>>();
-        let content = ManuallyDrop::take(&mut (*object).content);
+        let content = &mut (*object).content;
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            content.let_go(py);
+            ManuallyDrop::drop(content);
+        }));
         let kept = T::kind().is_some_and(|kind| {
             let mut free = kind.free.borrow(turn(py));
             let keeps = free.len() < MOST_FREE;
@@ -189,7 +194,6 @@ unsafe extern "C" fn dealloc<T: Manager>(object: *mut ffi::PyObject) {
         if !kept {
             ffi::PyObject_Free(object.cast());
         }
-        let _ = catch_unwind(AssertUnwindSafe(|| content.let_go(py)));
         ffi::Py_DECREF(class.cast());
     }
 }

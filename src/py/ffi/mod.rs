@@ -19,7 +19,7 @@ use crate::turn::Turn;
 pub(crate) use manager::{Kind, Manager};
 pub(crate) use method::{Answer, Arguments, Method, install, none, slow};
 pub(crate) use peek::{current_context, probe, sole_value};
-pub(crate) use recycle::{Bin, Recycled};
+pub(crate) use recycle::{Bin, Place, Recycled};
 
 /// The turn of a thread that is attached to the interpreter.
 #[inline]

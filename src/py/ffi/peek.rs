@@ -68,14 +68,15 @@ pub(crate) fn current_context(py: Python<'_>) -> Option<Borrowed<'_, '_, PyAny>>
 }
 
 /// The value of a variable in the current context, if no copy of the context, and nobody else, can
-/// see it: then it may be changed in place. None also where nobody knows.
+/// see it: then it may be changed in place; and that context. None also where nobody knows.
 #[inline]
 pub(crate) fn sole_value<'py>(
     py: Python<'py>,
     variable: &ContextVar,
-) -> Option<Borrowed<'py, 'py, PyAny>> {
+) -> Option<(Borrowed<'py, 'py, PyAny>, Borrowed<'py, 'py, PyAny>)> {
     let layout = LAYOUT.get()?.as_ref()?;
-    let context = current_context(py)?.as_ptr();
+    let current = current_context(py)?;
+    let context = current.as_ptr();
     // SAFETY: `find` has seen that a context, its map and its bitmap nodes have these layouts. The
     // interpreter's lock is held, nothing here runs code, and all objects on the way are held by the
     // one before. A copy of a context shares its map, a changed map shares nodes, and a token holds
@@ -99,7 +100,8 @@ pub(crate) fn sole_value<'py>(
             let slot = SLOTS + 2 * (taken & (bit - 1)).count_ones() as usize;
             let (key, value) = (word(node, slot), word(node, slot + 1));
             if key == variable.object.as_ptr() {
-                return (ffi::Py_REFCNT(value) == 1).then(|| Borrowed::from_ptr(py, value));
+                return (ffi::Py_REFCNT(value) == 1)
+                    .then(|| (Borrowed::from_ptr(py, value), current));
             }
             if !key.is_null() {
                 return None;

@@ -17,8 +17,10 @@ use crate::turn::Guarded;
 
 /// A span for one `with` block, or for each call of a function decorated with it.
 pub(super) struct OtelBlock {
-    tracer: Py<PyOtelTracer>,
-    arguments: Arguments,
+    /// Until it dies.
+    tracer: Option<Py<PyOtelTracer>>,
+    /// Until it dies.
+    arguments: Option<Arguments>,
     end_on_exit: bool,
     state: Guarded<State>,
 }
@@ -35,11 +37,21 @@ impl OtelBlock {
     #[inline]
     pub(super) fn new(tracer: Py<PyOtelTracer>, arguments: Arguments, end_on_exit: bool) -> Self {
         Self {
-            tracer,
-            arguments,
+            tracer: Some(tracer),
+            arguments: Some(arguments),
             end_on_exit,
             state: Guarded::default(),
         }
+    }
+
+    #[inline]
+    fn tracer(&self) -> &Py<PyOtelTracer> {
+        self.tracer.as_ref().expect("the block lives")
+    }
+
+    #[inline]
+    fn arguments(&self) -> &Arguments {
+        self.arguments.as_ref().expect("the block lives")
     }
 
     /// The object that Python holds.
@@ -50,8 +62,8 @@ impl OtelBlock {
 
     /// A block with the same arguments, not entered.
     fn fresh(&self, py: Python<'_>) -> Self {
-        let arguments = self.arguments.clone_ref(py);
-        Self::new(self.tracer.clone_ref(py), arguments, self.end_on_exit)
+        let arguments = self.arguments().clone_ref(py);
+        Self::new(self.tracer().clone_ref(py), arguments, self.end_on_exit)
     }
 
     /// Makes current again what was before.
@@ -87,7 +99,7 @@ impl Manager for OtelBlock {
                 "a block can be entered once: call start_as_current_span for each",
             ));
         }
-        let span = self.arguments.start(self.tracer.bind(py))?;
+        let span = self.arguments().start(self.tracer().bind(py))?;
         let entered = enter(py, &span)?;
         let mut state = self.state.borrow(turn(py));
         state.current = Some(entered);
@@ -107,8 +119,8 @@ impl Manager for OtelBlock {
         let mut told = Ok(());
         if error.is_instance_of::<PyException>() {
             let (record, status) = (
-                self.arguments.record_exception,
-                self.arguments.set_status_on_exception,
+                self.arguments().record_exception,
+                self.arguments().set_status_on_exception,
             );
             // PyO3 learns that the thread is attached, and lets go of errors at once.
             told = Python::try_attach(|_| {
@@ -133,12 +145,14 @@ impl Manager for OtelBlock {
             .call_method1("decorate", (PyOtelTemplate(self.fresh(py)), function))
     }
 
-    fn let_go(self, py: Python<'_>) {
-        drop(self.tracer.into_bound(py));
-        self.arguments.let_go(py);
-        let State { span, current, .. } = self.state.into_inner();
-        drop(span.map(|span| span.into_bound(py)));
-        if let Some(entered) = current {
+    fn let_go(&mut self, py: Python<'_>) {
+        drop(self.tracer.take().map(|tracer| tracer.into_bound(py)));
+        if let Some(arguments) = self.arguments.take() {
+            arguments.let_go(py);
+        }
+        let state = self.state.get_mut();
+        drop(state.span.take().map(|span| span.into_bound(py)));
+        if let Some(entered) = state.current.take() {
             entered.let_go(py);
         }
     }

@@ -334,7 +334,7 @@ fn sole_context<'py>(py: Python<'py>, api: &Api) -> Option<Borrowed<'py, 'py, Py
     if !api.in_place {
         return None;
     }
-    let value = sole_value(py, api.variable.as_ref()?)?;
+    let (value, _) = sole_value(py, api.variable.as_ref()?)?;
     let is_context = value.get_type_ptr() == api.context_class.as_ptr().cast();
     // A Context is a dict, and writes past its methods, which refuse all.
     is_context.then(|| value.cast::<PyDict>().ok()).flatten()

@@ -57,6 +57,12 @@ pub(crate) fn processor_of_native<'py>(span: &Bound<'py, PySpan>) -> Option<Boun
     (core.is_recorded() && !core.is_inherited()).then_some(processor)
 }
 
+/// True when somebody may have to be told of spans of the native face.
+#[inline]
+pub(crate) fn hears_of_natives(py: Python<'_>) -> bool {
+    shared().is_some_and(|provider| provider.processor(py).is_some())
+}
+
 /// Tells the processors that a span of the native face has started.
 pub(crate) fn start_native(span: &Bound<'_, PySpan>, processor: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = span.py();

@@ -14,7 +14,6 @@ use super::start::Arguments as StartArguments;
 use super::tracer::PyOtelTracer;
 use crate::context::SpanKind;
 use crate::py::ffi::{Answer, Arguments, Method, ascii, install, none, slow, turn};
-use crate::value::Value;
 
 /// Puts the fast methods on their classes.
 pub(super) fn install_all(py: Python<'_>) -> PyResult<()> {
@@ -164,16 +163,20 @@ impl Method for AddEvent {
         for (place, item) in held.iter_mut().zip(attributes.iter()) {
             *place = Some(item);
         }
-        let mut pairs: [(&str, Value<'_>); MOST] = [("", Value::Bool(false)); MOST];
-        let mut count = 0;
-        for (name, value) in held.iter().flatten() {
-            let (Some(name), Some(value)) = (key(name), plain(value, max_length)) else {
-                return Ok(None);
-            };
-            pairs[count] = (name, value);
-            count += 1;
+        let is_simple = |(name, value): &(Bound<'py, PyAny>, Bound<'py, PyAny>)| {
+            key(name).is_some() && plain(value, max_length).is_some()
+        };
+        if !held.iter().flatten().all(is_simple) {
+            return Ok(None);
         }
-        core.add_event(turn, name, None, pairs[..count].iter().copied());
+        core.add_event_with(turn, name, None, |event| {
+            for (of, value) in held.iter().flatten() {
+                let (Some(key), Some(value)) = (key(of), plain(value, max_length)) else {
+                    continue;
+                };
+                event.set(key, value);
+            }
+        });
         none(py)
     }
 }

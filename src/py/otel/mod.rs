@@ -34,7 +34,7 @@ pub(crate) use block::PyOtelTemplate;
 pub(crate) use context::{
     Entered, Left, PyContextToken, attach, current, detach, enter, leave, set,
 };
-pub(crate) use end::{finish_native, processor_of_native, start_native};
+pub(crate) use end::{finish_native, hears_of_natives, processor_of_native, start_native};
 pub(crate) use provider::{PyProvider, share};
 pub(crate) use span::PyOtelSpan;
 pub(crate) use tracer::PyOtelTracer;

@@ -16,7 +16,7 @@ use super::span::{Ancestor, PyOtelSpan};
 use super::tracer::PyOtelTracer;
 use crate::context::{SpanContext, SpanKind};
 use crate::pipeline::{self, Pipeline};
-use crate::py::ffi::{Recycled, is_tracked, track, turn};
+use crate::py::ffi::{Place, Recycled, is_tracked, track, turn};
 use crate::py::lifecycle;
 use crate::py::value::{exact_text, pairs, text};
 use crate::record::Target;
@@ -203,31 +203,25 @@ impl Arguments {
             return Ok(None);
         };
         let from = parent.map(|parent| parent.get().core());
+        // Before the pipeline is borrowed: this may run any code.
+        let place = PyOtelSpan::bin().place(py)?;
+        let turn = turn(py);
         let start = |pipeline: &Arc<Pipeline>| {
-            let options = SpanOptions {
-                name: Some(name),
-                kind: self.kind,
-                start_time_ns: None,
-                should_sample: None,
-                parent: from.into(),
-                chosen: None,
-            };
-            tracer.get().core().start(turn(py), pipeline, &options)
+            let core = tracer.get().core();
+            let span = core.start_simply(turn, pipeline, name, self.kind, from.into());
+            let ancestor = parent.map_or(Ancestor::None, |parent| {
+                Ancestor::Span(parent.clone().unbind())
+            });
+            self.handle(place, tracer, span, ancestor)
         };
         let provider = tracer.get().provider.get();
-        let span = if provider.shares(py) && lifecycle::is_configured(py) {
-            if lifecycle::is_delivering() {
-                return Ok(None);
-            }
-            pipeline::with_current(turn(py), start)
-        } else {
-            provider.pipeline(py).map(|pipeline| start(&pipeline))
-        };
-        let Some(span) = span else { return Ok(None) };
-        let ancestor = parent.map_or(Ancestor::None, |parent| {
-            Ancestor::Span(parent.clone().unbind())
-        });
-        self.handle(tracer, span, ancestor).map(Some)
+        if !provider.shares(py) || !lifecycle::is_configured(py) {
+            return Ok(provider.pipeline(py).map(|pipeline| start(&pipeline)));
+        }
+        if lifecycle::is_delivering() {
+            return Ok(None);
+        }
+        Ok(pipeline::with_current(turn, start))
     }
 
     fn start_fully<'py>(&self, tracer: &Bound<'py, PyOtelTracer>) -> PyResult<Bound<'py, PyAny>> {
@@ -289,6 +283,7 @@ impl Arguments {
             parent: from,
             chosen: chosen.as_ref(),
         };
+        let place = PyOtelSpan::bin().place(py)?;
         let span = tracer.get().core().start(turn(py), &pipeline, &options);
         let recorded = span.is_recorded();
         if recorded {
@@ -303,7 +298,7 @@ impl Arguments {
             ParentSpan::Ours(span) => Ancestor::Span(span.unbind()),
             ParentSpan::Known { python, .. } => Ancestor::Context(python.unbind()),
         };
-        let span = self.handle(tracer, span, ancestor)?;
+        let span = self.handle(place, tracer, span, ancestor);
         if recorded {
             if let Some(processor) = provider.processor(py) {
                 let named = PyDict::new(py);
@@ -318,10 +313,11 @@ impl Arguments {
     #[inline]
     fn handle<'py>(
         &self,
+        place: Place<PyOtelSpan>,
         tracer: &Bound<'py, PyOtelTracer>,
         span: Handle,
         ancestor: Ancestor,
-    ) -> PyResult<Bound<'py, PyOtelSpan>> {
+    ) -> Bound<'py, PyOtelSpan> {
         let py = tracer.py();
         let is_below_tracked =
             matches!(&ancestor, Ancestor::Span(parent) if is_tracked(parent.bind(py)));
@@ -333,11 +329,11 @@ impl Arguments {
             self.record_exception,
             self.set_status_on_exception,
         );
-        let handle = PyOtelSpan::bin().make(py, handle)?;
+        let handle = place.fill(py, handle);
         if is_below_tracked {
             track(&handle);
         }
-        Ok(handle)
+        handle
     }
 
     /// Asks the application's id generator and sampler.
