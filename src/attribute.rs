@@ -160,7 +160,7 @@ fn fingerprint(key: &str) -> u64 {
 
 /// Appends a `KeyValue` and says where its key begins.
 #[inline(always)]
-fn write<V: Encode>(bytes: &mut Vec<u8>, field: u32, key: &str, value: V) -> usize {
+pub(crate) fn write<V: Encode>(bytes: &mut Vec<u8>, field: u32, key: &str, value: V) -> usize {
     const SHORT: usize = 0x80;
     let value_length = value.encoded_len();
     let value_field = 1 + varint_len(value_length as u64) + value_length;

@@ -1,13 +1,13 @@
 //! The working memory of one open span: its name, and what was set on it, in OTLP wire form.
 
-use crate::attribute::Attributes;
+use crate::attribute::{self, Attributes};
 use crate::context::{SpanContext, SpanKind, StatusCode, otlp_flags};
 use crate::id::{SpanId, TraceId};
 use crate::limits::{SpanLimits, Surplus};
 use crate::value::{Encode, Value};
 use crate::wire::{
     WireType, field_len, first_field, optional_len, put_bytes, put_fixed32, put_fixed64, put_length,
-    put_number, put_optional, tag, varint_len,
+    put_message, put_number, put_optional, tag, varint_len,
 };
 
 /// Fields of OTLP's `Span`.
@@ -28,6 +28,14 @@ mod field {
     pub(super) const DROPPED_LINKS: u32 = 14;
     pub(super) const STATUS: u32 = 15;
     pub(super) const FLAGS: u32 = 16;
+}
+
+/// Fields of OTLP's `Span.Event`.
+mod event {
+    pub(super) const TIME: u32 = 1;
+    pub(super) const NAME: u32 = 2;
+    pub(super) const ATTRIBUTES: u32 = 3;
+    pub(super) const DROPPED: u32 = 4;
 }
 
 /// A pooled record keeps no more memory than this in each of its buffers.
@@ -204,38 +212,42 @@ impl Record {
         dropped: u32,
         rules: Rules<'_>,
     ) {
-        self.add_event_with(name, time_ns, dropped, rules, |event| {
-            attributes.for_each(|(key, value)| event.set(key, value));
-        });
-    }
-
-    /// Adds an event, whose attributes `fill` sets.
-    #[inline(always)]
-    pub(crate) fn add_event_with(
-        &mut self,
-        name: &str,
-        time_ns: u64,
-        dropped: u32,
-        rules: Rules<'_>,
-        fill: impl FnOnce(&mut Filling<'_>),
-    ) {
-        const TIME: u32 = 1;
-        const NAME: u32 = 2;
-        const ATTRIBUTES: u32 = 3;
-        const DROPPED: u32 = 4;
         if !self.events.admits(rules.limits.event_count, rules.surplus) {
             return;
         }
         let scratch = &mut self.scratch;
         let limit = rules.limits.attribute_per_event_count;
-        fill(&mut Filling::begin(scratch, ATTRIBUTES, limit, rules));
+        fill(scratch, event::ATTRIBUTES, attributes, rules, limit);
         scratch.miss(dropped);
-        let length = 9 + field_len(NAME, name.len()) + attributes_len(scratch, DROPPED);
+        let length = 9 + field_len(event::NAME, name.len()) + attributes_len(scratch, event::DROPPED);
         let bytes = &mut self.events.bytes;
         put_length(bytes, field::EVENTS, length);
-        put_fixed64(bytes, TIME, time_ns);
-        put_bytes(bytes, NAME, name.as_bytes());
-        put_attributes(bytes, scratch, DROPPED);
+        put_fixed64(bytes, event::TIME, time_ns);
+        put_bytes(bytes, event::NAME, name.as_bytes());
+        put_attributes(bytes, scratch, event::DROPPED);
+    }
+
+    /// The same where all keys are known to differ, and to be within the limit: they are written where
+    /// they stay.
+    #[inline(always)]
+    pub(crate) fn add_event_of_distinct(
+        &mut self,
+        name: &str,
+        time_ns: u64,
+        rules: Rules<'_>,
+        fill: impl FnOnce(&mut Distinct<'_>),
+    ) {
+        if !self.events.admits(rules.limits.event_count, rules.surplus) {
+            return;
+        }
+        put_message(&mut self.events.bytes, field::EVENTS, |bytes| {
+            put_fixed64(bytes, event::TIME, time_ns);
+            put_bytes(bytes, event::NAME, name.as_bytes());
+            fill(&mut Distinct {
+                bytes,
+                max_length: rules.limits.attribute_value_length,
+            });
+        });
     }
 
     /// Adds a link.
@@ -257,8 +269,7 @@ impl Record {
         }
         let scratch = &mut self.scratch;
         let limit = rules.limits.attribute_per_link_count;
-        let mut link = Filling::begin(scratch, ATTRIBUTES, limit, rules);
-        attributes.for_each(|(key, value)| link.set(key, value));
+        fill(scratch, ATTRIBUTES, attributes, rules, limit);
         scratch.miss(dropped);
         let trace_state = target.trace_state;
         let length = 18
@@ -393,44 +404,44 @@ impl Measured<'_> {
     }
 }
 
-/// The attributes of an event or a link, being set.
-pub(crate) struct Filling<'a> {
-    attributes: &'a mut Attributes,
-    field: u32,
+fn fill<'a>(
+    scratch: &mut Attributes,
+    number: u32,
+    attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
+    rules: Rules<'_>,
     limit: usize,
-    rules: Rules<'a>,
+) {
+    scratch.clear(KEPT_BYTES);
+    for (key, value) in attributes {
+        let value = value.truncated(rules.limits.attribute_value_length);
+        scratch.set(number, key, value, limit, rules.surplus);
+    }
 }
 
-impl<'a> Filling<'a> {
-    #[inline]
-    fn begin(attributes: &'a mut Attributes, field: u32, limit: usize, rules: Rules<'a>) -> Self {
-        attributes.clear(KEPT_BYTES);
-        Self {
-            attributes,
-            field,
-            limit,
-            rules,
-        }
-    }
+/// The attributes of an event, being written: their keys differ, and are within the limit.
+pub(crate) struct Distinct<'a> {
+    bytes: &'a mut Vec<u8>,
+    max_length: Option<usize>,
+}
 
-    /// Sets an attribute; the last write wins.
+impl Distinct<'_> {
+    /// Adds an attribute.
     #[inline(always)]
-    pub(crate) fn set(&mut self, key: &str, value: Value<'_>) {
+    pub(crate) fn add(&mut self, key: &str, value: Value<'_>) {
         match value {
-            Value::Text(text) => self.set_typed(key, text),
-            Value::Bool(bool) => self.set_typed(key, bool),
-            Value::Int(int) => self.set_typed(key, int),
-            Value::Double(double) => self.set_typed(key, double),
-            value => self.set_typed(key, value),
+            Value::Text(text) => self.add_typed(key, text),
+            Value::Bool(bool) => self.add_typed(key, bool),
+            Value::Int(int) => self.add_typed(key, int),
+            Value::Double(double) => self.add_typed(key, double),
+            value => self.add_typed(key, value),
         }
     }
 
     // One function for each type: a value that passes through memory waits there.
     #[inline(never)]
-    fn set_typed<V: Encode>(&mut self, key: &str, value: V) {
-        let value = value.truncated(self.rules.limits.attribute_value_length);
-        self.attributes
-            .set(self.field, key, value, self.limit, self.rules.surplus);
+    fn add_typed<V: Encode>(&mut self, key: &str, value: V) {
+        let value = value.truncated(self.max_length);
+        attribute::write(self.bytes, event::ATTRIBUTES, key, value);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::chunk::SPANS;
 use crate::context::{SpanContext, SpanKind, Status, StatusCode};
 use crate::id::SpanId;
 use crate::otlp::message;
-use crate::record::{Facts, Filling, Record, Rules, Target};
+use crate::record::{Distinct, Facts, Record, Rules, Target};
 use crate::store::Slot;
 use crate::trace::{Trace, Verdict};
 use crate::tracer::Tracer;
@@ -332,27 +332,38 @@ impl Span {
         time_ns: Option<u64>,
         attributes: impl Iterator<Item = (&'a str, Value<'a>)>,
     ) {
-        self.add_event_with(turn, name, time_ns, |event| {
-            attributes.for_each(|(key, value)| event.set(key, value));
-        });
-    }
-
-    /// Adds an event, whose attributes `fill` sets. It must not call Python.
-    #[inline(always)]
-    pub(crate) fn add_event_with(
-        &self,
-        turn: Turn<'_>,
-        name: &str,
-        time_ns: Option<u64>,
-        fill: impl FnOnce(&mut Filling<'_>),
-    ) {
         if self.slot.is_none() {
             return;
         }
         let time_ns = time_ns.unwrap_or_else(|| self.trace().now_ns());
         let rules = self.rules();
         self.write(turn, |record| {
-            record.add_event_with(name, time_ns, 0, rules, fill);
+            record.add_event(name, time_ns, attributes, 0, rules);
+        });
+    }
+
+    /// How many attributes an event may have.
+    #[inline]
+    pub(crate) fn max_event_attributes(&self) -> usize {
+        self.trace().pipeline().limits().attribute_per_event_count
+    }
+
+    /// Adds an event now, to which `fill` adds attributes whose keys differ, as many as it may have.
+    /// It must not call Python.
+    #[inline(always)]
+    pub(crate) fn add_event_of_distinct(
+        &self,
+        turn: Turn<'_>,
+        name: &str,
+        fill: impl FnOnce(&mut Distinct<'_>),
+    ) {
+        if self.slot.is_none() {
+            return;
+        }
+        let time_ns = self.trace().now_ns();
+        let rules = self.rules();
+        self.write(turn, |record| {
+            record.add_event_of_distinct(name, time_ns, rules, fill);
         });
     }
 

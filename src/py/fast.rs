@@ -134,7 +134,7 @@ impl Method for AddEvent {
         else {
             return Ok(None);
         };
-        if attributes.len() > MOST {
+        if attributes.len() > MOST.min(span.max_event_attributes()) {
             return Ok(None);
         }
         let mut held: [Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>; MOST] = Default::default();
@@ -147,12 +147,12 @@ impl Method for AddEvent {
         if !held.iter().flatten().all(is_simple) {
             return Ok(None);
         }
-        span.add_event_with(turn(py), name, None, |event| {
+        span.add_event_of_distinct(turn(py), name, |event| {
             for (key, value) in held.iter().flatten() {
                 let (Some(key), Some(value)) = (exact_text(key), simple(value)) else {
                     continue;
                 };
-                event.set(key, value);
+                event.add(key, value);
             }
         });
         none(py)

@@ -155,7 +155,8 @@ impl Method for AddEvent {
         let (Some(name), Ok(attributes)) = (key(&name), attributes.cast_exact::<PyDict>()) else {
             return Ok(None);
         };
-        if attributes.len() > MOST || !core.is_recording(turn) {
+        let most = MOST.min(core.max_event_attributes());
+        if attributes.len() > most || !core.is_recording(turn) {
             return Ok(None);
         }
         let max_length = this.get().max_nested_length();
@@ -169,12 +170,12 @@ impl Method for AddEvent {
         if !held.iter().flatten().all(is_simple) {
             return Ok(None);
         }
-        core.add_event_with(turn, name, None, |event| {
+        core.add_event_of_distinct(turn, name, |event| {
             for (of, value) in held.iter().flatten() {
                 let (Some(key), Some(value)) = (key(of), plain(value, max_length)) else {
                     continue;
                 };
-                event.set(key, value);
+                event.add(key, value);
             }
         });
         none(py)
