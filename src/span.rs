@@ -53,8 +53,9 @@ pub struct Span {
 /// What few spans have.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
-    /// Why it failed.
-    description: Option<Box<str>>,
+    /// Why it failed, if anybody said. Its memory is used again.
+    description: String,
+    is_described: bool,
     /// What it is sent as, where others have their say in that.
     disguise: Option<Box<Disguise>>,
 }
@@ -167,10 +168,30 @@ impl Handle {
 }
 
 impl Words {
+    /// The box of a dead span keeps no more memory than this for its description.
+    const KEPT_BYTES: usize = 256;
+
     #[inline]
     fn clear(&mut self) {
-        self.description = None;
+        self.is_described = false;
+        if self.description.capacity() > Self::KEPT_BYTES {
+            self.description = String::new();
+        }
         self.disguise = None;
+    }
+
+    #[inline]
+    fn description(&self) -> Option<&str> {
+        self.is_described.then_some(self.description.as_str())
+    }
+
+    #[inline]
+    fn describe(&mut self, description: Option<&str>) {
+        self.is_described = description.is_some();
+        if let Some(description) = description {
+            self.description.clear();
+            self.description.push_str(description);
+        }
     }
 }
 
@@ -287,11 +308,17 @@ impl Span {
         self.ended.get(turn).then(|| self.end_time_ns.get(turn))
     }
 
+    /// How its work ended, as far as known, without the reason.
+    #[inline]
+    pub fn status_code(&self, turn: Turn<'_>) -> StatusCode {
+        self.status.get(turn)
+    }
+
     /// How its work ended, as far as known.
     pub fn status(&self, turn: Turn<'_>) -> Status {
         Status {
             code: self.status.get(turn),
-            description: self.words.borrow(turn).description.clone(),
+            description: self.words.borrow(turn).description().map(Box::from),
         }
     }
 
@@ -398,7 +425,7 @@ impl Span {
             if let Some(code) = before.set(code) {
                 self.status.set(turn, code);
                 let description = description.filter(|_| code == StatusCode::Error);
-                self.words.borrow(turn).description = description.map(Box::from);
+                self.words.borrow(turn).describe(description);
             }
         }
     }
@@ -606,7 +633,7 @@ impl Span {
             // what to do with that.
             end_time_ns: self.end_time_ns.get(turn).max(start_time_ns),
             status: self.status.get(turn),
-            description: words.description.as_deref(),
+            description: words.description(),
         }
     }
 

@@ -292,7 +292,7 @@ fn tell(py: Python<'_>, core: &Span, error: &Bound<'_, PyBaseException>) -> PyRe
         return Ok(());
     }
     exception::record(core, error)?;
-    if core.status(turn(py)).code == StatusCode::Unset {
+    if core.status_code(turn(py)) == StatusCode::Unset {
         let message = exception::message(error);
         let description = if message.is_empty() {
             name

@@ -255,10 +255,9 @@ impl Scope {
             Entered::Token(token) => self.reset(py, token),
             Entered::Cell { context, before } => {
                 let context = context.into_bound(py);
-                if let Some((cell, _)) = self
-                    .sole_cell(py)
-                    .filter(|(_, current)| current.is(&context))
-                {
+                // Shared since the block was entered, the cell says nothing any more.
+                let cell = self.sole_cell(py).filter(|_| !self.is_shared(py));
+                if let Some((cell, _)) = cell.filter(|(_, current)| current.is(&context)) {
                     let left = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), before);
                     drop(left.map(|span| span.into_bound(py)));
                     return Ok(Left::Here);

@@ -371,7 +371,7 @@ impl PySpan {
         status_code(
             py,
             self.core()
-                .map_or(0, |span| span.status(turn(py)).code as i32),
+                .map_or(0, |span| span.status_code(turn(py)) as i32),
         )
     }
 

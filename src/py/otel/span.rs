@@ -574,7 +574,7 @@ impl PyOtelSpan {
             if let (Some(description), Some(code)) =
                 (description, api.code_of(&status.getattr("status_code")?))
             {
-                let ignored = self.core().status(turn(py)).code == StatusCode::Ok
+                let ignored = self.core().status_code(turn(py)) == StatusCode::Ok
                     || code == StatusCode::Unset;
                 if !ignored {
                     py.import("nanospan.otel._log")?
@@ -583,7 +583,7 @@ impl PyOtelSpan {
             }
             status.clone()
         } else if let Some(code) = api.code_of(status) {
-            if self.core().status(turn(py)).code == StatusCode::Ok || code == StatusCode::Unset {
+            if self.core().status_code(turn(py)) == StatusCode::Ok || code == StatusCode::Unset {
                 return Ok(());
             }
             let why = match description {

@@ -107,7 +107,7 @@ impl PyOtelSpan {
         given: Option<&Bound<'_, PyAny>>,
     ) {
         let core = self.core();
-        let is_final = core.status(turn(py)).code == StatusCode::Ok;
+        let is_final = core.status_code(turn(py)) == StatusCode::Ok;
         if is_final || code == StatusCode::Unset {
             return;
         }
