@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar,
 # For the OpenTelemetry face at the end. Where a package is not installed, its types are Any.
 from opentelemetry import trace as otel
 from opentelemetry.context import Context
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope as OtelScope
@@ -531,6 +532,9 @@ class _Stats(TypedDict):
     ignored_writes: int  # writes to ended spans
     dropped_values: int  # attribute values of a type that could not be kept
     left_blocks: int  # with blocks left in another context than they were entered in
+    # Of the OpenTelemetry face, since the program began: Contexts that stayed current, as too many
+    # were detached in other contexts than their own.
+    lost_detachments: int
     open_spans: int
     queued_spans: int
     queued_bytes: int
@@ -588,8 +592,9 @@ def stats() -> _Stats:
     Counts of spans: `started`, `sampled`, `recorded`, `finished`, `sent`, `dropped` by reason,
     `abandoned` (never finished), `discarded` (released before they finished), `open_spans`, and
     `queued_spans` with `queued_bytes` and `queue_high_water` for what has finished and is not sent.
-    Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`, the state
-    of the `worker`, and `last_error` of an exporter. Keys may be added.
+    Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`,
+    `lost_detachments`, the state of the `worker`, and `last_error` of an exporter. Keys may be
+    added.
     """
 
 # What `flush_async` asks; no part of the public surface.
@@ -619,7 +624,13 @@ def _is_configured() -> bool: ...
 def _install_otel() -> None: ...
 def _share(provider: _Provider) -> None: ...
 def _attach(context: Context) -> _ContextToken: ...
-def _detach(token: _ContextToken | Token[Context]) -> bool: ...
+def _detach(token: _ContextToken | Token[Context]) -> None: ...
+def _get_current() -> Context: ...
+def _read_by(
+    runtime: ContextVarsRuntimeContext,
+    usual: Callable[[], Context],
+    while_waiting: Callable[[], Context],
+) -> None: ...
 
 @final
 class _ContextToken: ...  # passes for the `contextvars.Token` in it

@@ -246,7 +246,7 @@ def stats() -> dict[str, Any]:
     """Return the keys of the real one, all nought."""
     counts = (
         *("started", "sampled", "recorded", "finished", "sent", "abandoned", "discarded"),
-        *("ignored_writes", "dropped_values", "left_blocks"),
+        *("ignored_writes", "dropped_values", "left_blocks", "lost_detachments"),
         *("open_spans", "queued_spans", "queued_bytes", "queue_high_water"),
     )
     reasons = "queue_full unsampled late_undecided export_failed rejected shutdown live_limit"

@@ -60,7 +60,10 @@ mod _core {
     #[pymodule_export]
     use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
     #[pymodule_export]
-    use otel::{PyContextToken, PyOtelTemplate, PyProvider, attach, detach, install, share};
+    use otel::{
+        PyContextToken, PyOtelTemplate, PyProvider, attach, detach, get_current, install, read_by,
+        share,
+    };
     #[pymodule_export]
     use sampler::{PyAlwaysOff, PyAlwaysOn, PyParentBased, PyTraceIdRatio};
     #[pymodule_export]
