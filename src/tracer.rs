@@ -8,7 +8,7 @@ use crate::counter::Reason;
 use crate::id::{SpanId, TraceId};
 use crate::limits::Surplus;
 use crate::pipeline::Pipeline;
-use crate::sampler::Sampler;
+use crate::sampler::{Answer, AskedParent, Decision, Question, Sampler};
 use crate::span::{Life, Phase, Span};
 use crate::store::Slot;
 use crate::trace::{Beginning, Trace, Verdict};
@@ -79,6 +79,21 @@ pub struct Chosen {
     pub record_only: bool,
     /// The `tracestate`, perhaps an empty one; None has the parent's.
     pub trace_state: Option<Arc<str>>,
+}
+
+impl SpanOptions<'_> {
+    /// The answer of a sampler of the application's, if one was asked.
+    fn chosen_answer(&self) -> Option<Answer> {
+        let chosen = self.chosen?;
+        Some(Answer {
+            decision: match (chosen.sampled?, chosen.record_only) {
+                (true, _) => Decision::RecordAndSample,
+                (false, true) => Decision::RecordOnly,
+                (false, false) => Decision::Drop,
+            },
+            trace_state: chosen.trace_state.clone(),
+        })
+    }
 }
 
 impl Tracer {
@@ -173,32 +188,49 @@ impl Tracer {
     }
 
     fn under_span(&self, pipeline: &Pipeline, parent: &Span, options: &SpanOptions<'_>) -> Origin {
-        let own_decision = options.should_sample.or_else(|| {
-            if parent.trace.is_decided_by_hand() {
-                return parent.own_decision;
+        let parent_sampled = parent.sampled();
+        let answer = if options.should_sample.is_some() || parent.trace.is_decided_by_hand() {
+            None
+        } else {
+            Some(options.chosen_answer().unwrap_or_else(|| {
+                self.sampler_of(pipeline).decide(&Question {
+                    trace_id: &parent.trace.trace_id(),
+                    random: parent.trace.random(),
+                    parent: Some(AskedParent {
+                        span_id: parent.span_id,
+                        sampled: Some(parent_sampled),
+                        is_remote: false,
+                    }),
+                    trace_state: parent.trace_state().map(AsRef::as_ref),
+                    tracer: &self.name,
+                    name: options.name.unwrap_or_default(),
+                    kind: options.kind,
+                    now_ns: &|| parent.trace.now_ns(),
+                })
+            }))
+        };
+        let record_only = records_only(pipeline, answer.as_ref());
+        let own_decision = match &answer {
+            None => options.should_sample.or(parent.own_decision),
+            Some(_) if record_only => Some(false),
+            Some(answer) => {
+                let sampled = answer.decision == Decision::RecordAndSample;
+                if sampled == parent_sampled {
+                    parent.own_decision
+                } else {
+                    Some(sampled)
+                }
             }
-            let parent_sampled = parent.sampled();
-            let chosen = options.chosen.and_then(|chosen| chosen.sampled);
-            let sampled = chosen.unwrap_or_else(|| {
-                let sampler = self.sampler_of(pipeline);
-                sampler.decide(Some(parent_sampled), &parent.trace.trace_id())
-            });
-            if sampled == parent_sampled {
-                parent.own_decision
-            } else {
-                Some(sampled)
-            }
-        });
+        };
         Origin {
             trace: Arc::clone(&parent.trace),
             parent_id: Some(parent.span_id),
             parent_is_remote: false,
             own_decision,
-            own_trace_state: options
-                .chosen
-                .and_then(|chosen| chosen.trace_state.as_ref())
-                .or(parent.own_trace_state.as_ref())
-                .cloned(),
+            own_trace_state: answer
+                .and_then(|answer| answer.trace_state)
+                .or_else(|| parent.own_trace_state.clone()),
+            record_only,
             is_root: false,
         }
     }
@@ -223,18 +255,34 @@ impl Tracer {
             ) => *trace_id,
             (None, _) => pipeline.ids().trace_id(turn, now_ns),
         };
-        let head = || {
-            if let Some(sampled) = options.chosen.and_then(|chosen| chosen.sampled) {
-                return sampled;
-            }
-            let parent_sampled = parent.and_then(|parent| parent.sampled);
-            self.sampler_of(pipeline).decide(parent_sampled, &trace_id)
+        let answer = if options.should_sample.is_some() {
+            None
+        } else {
+            Some(options.chosen_answer().unwrap_or_else(|| {
+                self.sampler_of(pipeline).decide(&Question {
+                    trace_id: &trace_id,
+                    random: parent.is_none_or(|parent| parent.random),
+                    parent: parent.map(|parent| AskedParent {
+                        span_id: parent.span_id,
+                        sampled: parent.sampled,
+                        is_remote: parent.is_remote,
+                    }),
+                    trace_state: parent.and_then(|parent| parent.trace_state.as_deref()),
+                    tracer: &self.name,
+                    name: options.name.unwrap_or_default(),
+                    kind: options.kind,
+                    now_ns: &|| now_ns,
+                })
+            }))
         };
-        let verdict = match options.should_sample {
+        let record_only = records_only(pipeline, answer.as_ref());
+        let sampled = answer.as_ref().map_or(options.should_sample, |answer| {
+            Some(answer.decision == Decision::RecordAndSample)
+        });
+        let verdict = match sampled {
             Some(true) => Verdict::Sampled,
-            None if head() => Verdict::Sampled,
-            None if pipeline.late_sampling() => Verdict::Undecided,
-            Some(false) | None => Verdict::Unrecorded,
+            _ if answer.is_some() && pipeline.late_sampling() => Verdict::Undecided,
+            _ => Verdict::Unrecorded,
         };
         let beginning = Beginning {
             trace_id,
@@ -243,13 +291,9 @@ impl Tracer {
                 (None, Some(chosen)) if chosen.trace_id.is_some() => chosen.random,
                 (None, _) => true,
             },
-            trace_state: match options.chosen {
-                Some(Chosen {
-                    trace_state: Some(state),
-                    ..
-                }) => Some(Arc::clone(state)),
-                _ => parent.and_then(|parent| parent.trace_state.clone()),
-            },
+            trace_state: answer
+                .and_then(|answer| answer.trace_state)
+                .or_else(|| parent.and_then(|parent| parent.trace_state.clone())),
             anchor,
             verdict,
         };
@@ -257,10 +301,9 @@ impl Tracer {
             trace: Trace::new(pipeline, beginning),
             parent_id: parent.map(|parent| parent.span_id),
             parent_is_remote: parent.is_some_and(|parent| parent.is_remote),
-            own_decision: options
-                .chosen
-                .and_then(|chosen| chosen.record_only.then_some(false)),
+            own_decision: record_only.then_some(false),
             own_trace_state: None,
+            record_only,
             is_root: true,
         };
         self.open(turn, pipeline, origin, now_ns, options)
@@ -280,11 +323,11 @@ impl Tracer {
             parent_is_remote,
             own_decision,
             own_trace_state,
+            record_only,
             is_root,
         } = origin;
         let counters = pipeline.counters();
         counters.started.add(turn, 1);
-        let record_only = options.chosen.is_some_and(|chosen| chosen.record_only);
         let records = record_only || own_decision.unwrap_or_else(|| trace.verdict().records());
         let slot = if records { claim(turn, pipeline) } else { None };
         if let Some(slot) = slot {
@@ -334,7 +377,15 @@ struct Origin {
     parent_is_remote: bool,
     own_decision: Option<bool>,
     own_trace_state: Option<Arc<str>>,
+    record_only: bool,
     is_root: bool,
+}
+
+/// True for a span that is recorded for this process only. With a late decision to come all are
+/// recorded, and follow that.
+fn records_only(pipeline: &Pipeline, answer: Option<&Answer>) -> bool {
+    answer.is_some_and(|answer| answer.decision == Decision::RecordOnly)
+        && !pipeline.late_sampling()
 }
 
 fn claim(turn: Turn<'_>, pipeline: &Pipeline) -> Option<Slot> {

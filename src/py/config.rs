@@ -355,7 +355,7 @@ fn sampler_of(
             let rate = argument::rate("sampling_rate", came)?;
             Ok((Sampler::parent_based_ratio(rate), Some(rate)))
         }
-        (None, None) => Ok((Sampler::ParentBased(Box::new(Sampler::AlwaysOn)), None)),
+        (None, None) => Ok((Sampler::parent_based(Sampler::AlwaysOn), None)),
     }
 }
 
