@@ -34,8 +34,29 @@ class AlwaysOff(_Anything):
     """Samples nothing here."""
 
 
+class AlwaysRecord(_Anything):
+    """Samples nothing here."""
+
+
 class ParentBased(_Anything):
     """Samples nothing here."""
+
+    @staticmethod
+    def by_strategy(strategy: str, root: object) -> ParentBased:
+        """Return one that samples nothing."""
+        return ParentBased(root)
+
+
+class Rule(_Anything):
+    """Samples nothing here."""
+
+
+class RuleBased(_Anything):
+    """Samples nothing here."""
+
+
+class SamplingInput(_Anything):
+    """Never made here."""
 
 
 class TraceIdRatio(_Anything):
@@ -43,6 +64,14 @@ class TraceIdRatio(_Anything):
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
+
+
+class ConsistentProbability(TraceIdRatio):
+    """Samples nothing here."""
+
+
+class RateLimited(TraceIdRatio):
+    """Samples nothing here."""
 
 
 class SpanLimits(_Anything):

@@ -65,7 +65,10 @@ mod _core {
         share,
     };
     #[pymodule_export]
-    use sampler::{PyAlwaysOff, PyAlwaysOn, PyParentBased, PyTraceIdRatio};
+    use sampler::{
+        PyAlwaysOff, PyAlwaysOn, PyAlwaysRecord, PyConsistentProbability, PyParentBased,
+        PyRateLimited, PyRule, PyRuleBased, PySampler, PySamplingInput, PyTraceIdRatio,
+    };
     #[pymodule_export]
     use span::PySpan;
     #[pymodule_export]

@@ -141,11 +141,12 @@ enum Count {
     Threshold(u64),
 }
 
-/// What a sampler may rely on that is only asked about children of sampled parents.
-#[derive(Clone, Copy, Debug)]
-struct Given {
-    /// The threshold that the parent was sampled by, where it is known.
-    threshold: Option<u64>,
+/// Which spans a sampler is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    All,
+    /// None but children of sampled parents, so that it cannot have more than those.
+    ChildrenOfSampled,
 }
 
 impl Sampler {
@@ -161,38 +162,40 @@ impl Sampler {
 
     /// The decision on a span.
     pub fn decide(&self, question: &Question<'_>) -> Answer {
-        let (decision, count) = self.judge(question, None);
-        let threshold = match count {
+        let (decision, count) = self.judge(question, About::All);
+        let wanted = match count {
             Count::AsParent => None,
             Count::Unknown => question.trace_state.map(|_| None),
             Count::Threshold(threshold) => Some(Some(threshold)),
         };
         Answer {
             decision,
-            trace_state: threshold.and_then(|threshold| {
+            trace_state: wanted.and_then(|threshold| {
                 trace_state::with_threshold(question.trace_state.unwrap_or_default(), threshold)
             }),
         }
     }
 
-    fn judge(&self, question: &Question<'_>, given: Option<Given>) -> Judged {
+    fn judge(&self, question: &Question<'_>, about: About) -> Judged {
         match self {
             // Where all sampled parents have their children sampled, those stand for as many.
-            Self::AlwaysOn if given.is_some() => (Decision::RecordAndSample, Count::AsParent),
+            Self::AlwaysOn if about == About::ChildrenOfSampled => {
+                (Decision::RecordAndSample, Count::AsParent)
+            }
             Self::AlwaysOn => (Decision::RecordAndSample, Count::Unknown),
             Self::AlwaysOff => (Decision::Drop, Count::Unknown),
             Self::TraceIdRatio(ratio) => {
                 let sampled = ratio.get().keeps(question.trace_id);
                 (Decision::of(sampled), Count::Unknown)
             }
-            Self::ParentBased(sampler) => sampler.judge(question, given),
-            Self::RuleBased(sampler) => sampler.sampler_for(question).judge(question, given),
+            Self::ParentBased(sampler) => sampler.judge(question, about),
+            Self::RuleBased(sampler) => sampler.sampler_for(question).judge(question, about),
             Self::RateLimited(limit) => {
                 let sampled = limit.takes((question.now_ns)());
                 (Decision::of(sampled), Count::Unknown)
             }
-            Self::ConsistentProbability(probability) => probability.judge(question, given),
-            Self::AlwaysRecord(sampler) => match sampler.judge(question, given) {
+            Self::ConsistentProbability(probability) => probability.judge(question, about),
+            Self::AlwaysRecord(sampler) => match sampler.judge(question, about) {
                 (Decision::Drop, count) => (Decision::RecordOnly, count),
                 judged => judged,
             },

@@ -1,6 +1,6 @@
 //! What follows from the parent's decision (OpenTelemetry SDK specification, "ParentBased").
 
-use super::{Given, Judged, Question, Sampler, Strategy, trace_state};
+use super::{About, Judged, Question, Sampler, Strategy};
 
 /// Which sampler is asked about which children.
 #[derive(Debug, PartialEq)]
@@ -49,20 +49,17 @@ impl ParentBased {
             && self.local_parent_not_sampled == Sampler::AlwaysOff
     }
 
-    pub(super) fn judge(&self, question: &Question<'_>, given: Option<Given>) -> Judged {
+    pub(super) fn judge(&self, question: &Question<'_>, about: About) -> Judged {
         let decided = question
             .parent
             .and_then(|parent| Some((parent.sampled?, parent.is_remote)));
-        let (sampler, is_sampled) = match decided {
-            None => return self.root.judge(question, given),
-            Some((true, true)) => (&self.remote_parent_sampled, true),
-            Some((true, false)) => (&self.local_parent_sampled, true),
-            Some((false, true)) => (&self.remote_parent_not_sampled, false),
-            Some((false, false)) => (&self.local_parent_not_sampled, false),
+        let (sampler, about) = match decided {
+            None => (&self.root, about),
+            Some((true, true)) => (&self.remote_parent_sampled, About::ChildrenOfSampled),
+            Some((true, false)) => (&self.local_parent_sampled, About::ChildrenOfSampled),
+            Some((false, true)) => (&self.remote_parent_not_sampled, About::All),
+            Some((false, false)) => (&self.local_parent_not_sampled, About::All),
         };
-        let given = is_sampled.then(|| Given {
-            threshold: question.trace_state.and_then(trace_state::threshold),
-        });
-        sampler.judge(question, given)
+        sampler.judge(question, about)
     }
 }

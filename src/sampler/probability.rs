@@ -2,7 +2,7 @@
 //! which travels with the trace and says how many traces each sampled one stands for (OpenTelemetry
 //! specification, "TraceState: Probability Sampling").
 
-use super::{Count, Decision, Given, Judged, Question, Ratio, SettableRatio, trace_state};
+use super::{About, Count, Decision, Judged, Question, Ratio, SettableRatio, trace_state};
 use crate::id::TraceId;
 
 /// One more than the most randomness there is: the threshold that nothing reaches.
@@ -28,17 +28,21 @@ impl Probability {
         self.0.set(ratio);
     }
 
-    pub(super) fn judge(&self, question: &Question<'_>, given: Option<Given>) -> Judged {
+    pub(super) fn judge(&self, question: &Question<'_>, about: About) -> Judged {
         let own = ALL - (self.get().rate() * ALL as f64).round_ties_even() as u64;
-        let parents = given.and_then(|given| given.threshold);
-        // Asked only where the parent was sampled, a higher probability than that one's is not had.
-        let threshold = own.max(parents.unwrap_or(0));
+        let parents = question.trace_state.and_then(trace_state::threshold);
+        let (threshold, is_known) = match about {
+            About::All => (own, true),
+            // Of children of sampled parents no more can be had than of those.
+            About::ChildrenOfSampled => (own.max(parents.unwrap_or(0)), parents.is_some()),
+        };
         if randomness(question.trace_id, question.trace_state) < threshold {
             return (Decision::Drop, Count::Unknown);
         }
-        let count = match given {
-            Some(Given { threshold: None }) => Count::Unknown,
-            _ => Count::Threshold(threshold),
+        let count = if is_known {
+            Count::Threshold(threshold)
+        } else {
+            Count::Unknown
         };
         (Decision::RecordAndSample, count)
     }

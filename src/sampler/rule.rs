@@ -4,7 +4,7 @@ use super::{Question, Sampler};
 use crate::context::SpanKind;
 
 /// Which spans a sampler is for: those that match all that is given.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// A pattern of the span's name.
     pub name: Option<Box<str>>,
