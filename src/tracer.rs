@@ -189,11 +189,17 @@ impl Tracer {
 
     fn under_span(&self, pipeline: &Pipeline, parent: &Span, options: &SpanOptions<'_>) -> Origin {
         let parent_sampled = parent.sampled();
-        let answer = if options.should_sample.is_some() || parent.trace.is_decided_by_hand() {
+        let sampler = self.sampler_of(pipeline);
+        let chosen = options.chosen_answer();
+        // Most children follow, and need not ask.
+        let follows = options.should_sample.is_some()
+            || parent.trace.is_decided_by_hand()
+            || chosen.is_none() && sampler.follows_local_parents();
+        let answer = if follows {
             None
         } else {
-            Some(options.chosen_answer().unwrap_or_else(|| {
-                self.sampler_of(pipeline).decide(&Question {
+            Some(chosen.unwrap_or_else(|| {
+                sampler.decide(&Question {
                     trace_id: &parent.trace.trace_id(),
                     random: parent.trace.random(),
                     parent: Some(AskedParent {

@@ -121,6 +121,7 @@ class SpanContext:
         self.sampled = sampled
         self.trace_state = trace_state
         self.is_remote = True
+        self.adjusted_count = None
 
     @property
     def trace_id_hex(self) -> str:

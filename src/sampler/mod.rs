@@ -160,6 +160,15 @@ impl Sampler {
         Self::ParentBased(Arc::new(ParentBased::new(root)))
     }
 
+    /// True when children of this process's spans do what those did.
+    #[inline]
+    pub fn follows_local_parents(&self) -> bool {
+        match self {
+            Self::ParentBased(sampler) => sampler.follows_local_parents(),
+            _ => false,
+        }
+    }
+
     /// The decision on a span.
     pub fn decide(&self, question: &Question<'_>) -> Answer {
         let (decision, count) = self.judge(question, About::All);

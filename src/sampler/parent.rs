@@ -41,12 +41,20 @@ impl ParentBased {
         }
     }
 
-    /// True when all children follow their parents.
-    pub fn follows(&self) -> bool {
-        self.remote_parent_sampled == Sampler::AlwaysOn
-            && self.local_parent_sampled == Sampler::AlwaysOn
-            && self.remote_parent_not_sampled == Sampler::AlwaysOff
-            && self.local_parent_not_sampled == Sampler::AlwaysOff
+    #[inline]
+    pub(super) fn follows_local_parents(&self) -> bool {
+        matches!(self.local_parent_sampled, Sampler::AlwaysOn)
+            && matches!(self.local_parent_not_sampled, Sampler::AlwaysOff)
+    }
+
+    /// The samplers for children, by name.
+    pub fn branches(&self) -> [(&'static str, &Sampler); 4] {
+        [
+            ("remote_parent_sampled", &self.remote_parent_sampled),
+            ("remote_parent_not_sampled", &self.remote_parent_not_sampled),
+            ("local_parent_sampled", &self.local_parent_sampled),
+            ("local_parent_not_sampled", &self.local_parent_not_sampled),
+        ]
     }
 
     pub(super) fn judge(&self, question: &Question<'_>, about: About) -> Judged {

@@ -103,8 +103,9 @@ def test_what_our_consistent_sampler_sampled_the_sdks_samples_below_it(trace_id,
         nanospan.RateLimited(0),
         nanospan.RuleBased([], otherwise=nanospan.AlwaysOff()),
         ConsistentProbability(0.0),
+        lambda asked: False,
     ],
-    ids=repr,
+    ids=lambda sampler: type(sampler).__name__,
 )
 def test_each_of_ours_is_a_sampler_of_a_provider(sampler):
     provider = otel.TracerProvider(sampler=sampler)

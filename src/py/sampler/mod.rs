@@ -1,6 +1,7 @@
 //! The samplers, as `configure` takes them.
 
 mod custom;
+mod shown;
 
 use std::sync::Arc;
 
@@ -11,11 +12,11 @@ use pyo3::types::{PyList, PyTuple, PyType};
 use super::argument;
 use super::error::{misuse, wrong_type};
 use super::tracer::strategy_of;
-use crate::context::SpanKind;
 use crate::sampler::{
     ParentBased, Probability, RateLimit, Rule, RuleBased, Sampler, SettableRatio,
 };
 pub(crate) use custom::PySamplingInput;
+use shown::{shown, shown_rule};
 
 /// A sampler of ours: it decides without calling Python.
 #[pyclass(frozen, eq, subclass, name = "_BuiltIn", module = "nanospan")]
@@ -170,33 +171,29 @@ impl PyParentBased {
         local_parent_sampled: Option<&Bound<'_, PyAny>>,
         local_parent_not_sampled: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let mut made = ParentBased::new(read("root", root)?);
-        for (argument, came, branch) in [
-            (
+        let branch = |argument, came: Option<&Bound<'_, PyAny>>, usual| {
+            came.map_or(Ok(usual), |came| read(argument, came))
+        };
+        let (on, off) = (Sampler::AlwaysOn, Sampler::AlwaysOff);
+        let made = ParentBased {
+            root: read("root", root)?,
+            remote_parent_sampled: branch(
                 "remote_parent_sampled",
                 remote_parent_sampled,
-                &mut made.remote_parent_sampled,
-            ),
-            (
+                on.clone(),
+            )?,
+            remote_parent_not_sampled: branch(
                 "remote_parent_not_sampled",
                 remote_parent_not_sampled,
-                &mut made.remote_parent_not_sampled,
-            ),
-            (
-                "local_parent_sampled",
-                local_parent_sampled,
-                &mut made.local_parent_sampled,
-            ),
-            (
+                off.clone(),
+            )?,
+            local_parent_sampled: branch("local_parent_sampled", local_parent_sampled, on)?,
+            local_parent_not_sampled: branch(
                 "local_parent_not_sampled",
                 local_parent_not_sampled,
-                &mut made.local_parent_not_sampled,
-            ),
-        ] {
-            if let Some(came) = came {
-                *branch = read(argument, came)?;
-            }
-        }
+                off,
+            )?,
+        };
         let sampler = Sampler::ParentBased(Arc::new(made));
         Ok(PySampler::under(Self, sampler))
     }
@@ -306,72 +303,6 @@ impl PyAlwaysRecord {
         let made = Sampler::AlwaysRecord(Arc::new(read("sampler", sampler)?));
         Ok(PySampler::under(Self, made))
     }
-}
-
-/// The call that makes it.
-fn shown(sampler: &Sampler) -> String {
-    match sampler {
-        Sampler::AlwaysOn => "AlwaysOn()".to_owned(),
-        Sampler::AlwaysOff => "AlwaysOff()".to_owned(),
-        Sampler::TraceIdRatio(ratio) => format!("TraceIdRatio({:?})", ratio.get().rate()),
-        Sampler::ConsistentProbability(probability) => {
-            format!("ConsistentProbability({:?})", probability.get().rate())
-        }
-        Sampler::RateLimited(limit) => format!("RateLimited({:?})", limit.rate()),
-        Sampler::AlwaysRecord(sampler) => format!("AlwaysRecord({})", shown(sampler)),
-        Sampler::ParentBased(sampler) => {
-            let mut text = format!("ParentBased({}", shown(&sampler.root));
-            let follows = ParentBased::new(sampler.root.clone());
-            for (name, own, usual) in [
-                (
-                    "remote_parent_sampled",
-                    &sampler.remote_parent_sampled,
-                    &follows.remote_parent_sampled,
-                ),
-                (
-                    "remote_parent_not_sampled",
-                    &sampler.remote_parent_not_sampled,
-                    &follows.remote_parent_not_sampled,
-                ),
-                (
-                    "local_parent_sampled",
-                    &sampler.local_parent_sampled,
-                    &follows.local_parent_sampled,
-                ),
-                (
-                    "local_parent_not_sampled",
-                    &sampler.local_parent_not_sampled,
-                    &follows.local_parent_not_sampled,
-                ),
-            ] {
-                if own != usual {
-                    text += &format!(", {name}={}", shown(own));
-                }
-            }
-            text + ")"
-        }
-        Sampler::RuleBased(sampler) => {
-            let rules: Vec<_> = sampler.rules.iter().map(shown_rule).collect();
-            let otherwise = shown(&sampler.otherwise);
-            format!("RuleBased([{}], otherwise={otherwise})", rules.join(", "))
-        }
-        Sampler::Custom(_) => "<a callable>".to_owned(),
-    }
-}
-
-fn shown_rule(rule: &Rule) -> String {
-    let pattern = |key, pattern: Option<&str>| {
-        pattern.map_or_else(String::new, |pattern| format!(", {key}={pattern:?}"))
-    };
-    let kind = rule.kind.map_or_else(String::new, |kind: SpanKind| {
-        format!(", kind={}", kind as i32)
-    });
-    format!(
-        "Rule({}{}{}{kind})",
-        shown(&rule.sampler),
-        pattern("name", rule.name.as_deref()),
-        pattern("tracer", rule.tracer.as_deref()),
-    )
 }
 
 /// The core's sampler of one of ours, or of a callable.
