@@ -8,7 +8,7 @@ use crate::counter::Reason;
 use crate::id::{SpanId, TraceId};
 use crate::limits::Surplus;
 use crate::pipeline::Pipeline;
-use crate::sampler::{Answer, AskedParent, Decision, Question, Sampler};
+use crate::sampler::{Answer, AskedParent, Decision, Question, Sampler, without_threshold};
 use crate::span::{Life, Phase, Span};
 use crate::store::Slot;
 use crate::trace::{Beginning, Trace, Verdict};
@@ -82,6 +82,13 @@ pub struct Chosen {
 }
 
 impl SpanOptions<'_> {
+    /// What a decision by hand makes of the parent's `tracestate`; None leaves it as it is.
+    fn by_hand(&self, parents: Option<&Arc<str>>) -> Option<Arc<str>> {
+        self.should_sample
+            .and(parents)
+            .and_then(|state| without_threshold(state))
+    }
+
     /// The answer of a sampler of the application's, if one was asked.
     fn chosen_answer(&self) -> Option<Answer> {
         let chosen = self.chosen?;
@@ -233,9 +240,11 @@ impl Tracer {
             parent_id: Some(parent.span_id),
             parent_is_remote: false,
             own_decision,
-            own_trace_state: answer
-                .and_then(|answer| answer.trace_state)
-                .or_else(|| parent.own_trace_state.clone()),
+            own_trace_state: match answer {
+                Some(answer) => answer.trace_state,
+                None => options.by_hand(parent.trace_state()),
+            }
+            .or_else(|| parent.own_trace_state.clone()),
             record_only,
             is_root: false,
         }
@@ -297,9 +306,11 @@ impl Tracer {
                 (None, Some(chosen)) if chosen.trace_id.is_some() => chosen.random,
                 (None, _) => true,
             },
-            trace_state: answer
-                .and_then(|answer| answer.trace_state)
-                .or_else(|| parent.and_then(|parent| parent.trace_state.clone())),
+            trace_state: match answer {
+                Some(answer) => answer.trace_state,
+                None => options.by_hand(parent.and_then(|parent| parent.trace_state.as_ref())),
+            }
+            .or_else(|| parent.and_then(|parent| parent.trace_state.clone())),
             anchor,
             verdict,
         };

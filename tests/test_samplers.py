@@ -252,6 +252,19 @@ def test_a_threshold_that_is_not_true_any_more_goes():
     assert started(ParentBased(TraceIdRatio(1.0)), parent=parent).adjusted_count == 2.0
 
 
+@pytest.mark.parametrize("decision", [True, False])
+def test_a_decision_by_hand_takes_the_threshold_away(decision):
+    with new_recording(sampler=ParentBased(ConsistentProbability(0.5))):
+        parent = remote(True, trace_state="ot=th:8,a=1")
+        root = tracing.start_span("root", parent=parent, should_sample=decision)
+        assert root.context.trace_state == "a=1"
+        assert tracing.start_span("child", parent=root).context.trace_state == "a=1"
+        follows = tracing.start_span("follows", parent=parent)
+        child = tracing.start_span("child", parent=follows, should_sample=decision)
+        assert (follows.context.adjusted_count, child.context.adjusted_count) == (2.0, None)
+        assert child.context.trace_state == "a=1"
+
+
 # Rates that change.
 
 

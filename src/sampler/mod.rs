@@ -141,6 +141,12 @@ enum Count {
     Threshold(u64),
 }
 
+/// The `tracestate` of a span whose decision was taken by hand: nobody can say how many it stands for,
+/// and who reads a threshold below one that was not sampled would sample. None where nothing changes.
+pub fn without_threshold(state: &str) -> Option<Arc<str>> {
+    trace_state::with_threshold(state, None)
+}
+
 /// Which spans a sampler is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum About {
