@@ -8,9 +8,9 @@ use crate::counter::Reason;
 use crate::id::{SpanId, TraceId};
 use crate::limits::Surplus;
 use crate::pipeline::Pipeline;
-use crate::sampler::Sampler;
+use crate::sampler::{Answer, AskedParent, Decision, Question, Sampler, without_threshold};
 use crate::span::{Handle, Phase, Span};
-use crate::trace::{Trace, Verdict};
+use crate::trace::{Head, Trace, Verdict};
 use crate::turn::{Turn, TurnCell};
 
 /// The namespace of tracers that name none.
@@ -78,6 +78,28 @@ pub struct Chosen {
     pub record_only: bool,
     /// The `tracestate`, perhaps an empty one; None has the parent's.
     pub trace_state: Option<Arc<str>>,
+}
+
+impl SpanOptions<'_> {
+    /// What a decision by hand makes of the parent's `tracestate`; None leaves it as it is.
+    fn by_hand(&self, parents: Option<&Arc<str>>) -> Option<Arc<str>> {
+        self.should_sample
+            .and(parents)
+            .and_then(|state| without_threshold(state))
+    }
+
+    /// The answer of a sampler of the application's, if one was asked.
+    fn chosen_answer(&self) -> Option<Answer> {
+        let chosen = self.chosen?;
+        Some(Answer {
+            decision: match (chosen.sampled?, chosen.record_only) {
+                (true, _) => Decision::RecordAndSample,
+                (false, true) => Decision::RecordOnly,
+                (false, false) => Decision::Drop,
+            },
+            trace_state: chosen.trace_state.clone(),
+        })
+    }
 }
 
 impl Tracer {
@@ -179,13 +201,14 @@ impl Tracer {
         options: &SpanOptions<'_>,
     ) -> Handle {
         Handle::new(turn, self, |span| {
-            let now_ns = match options.parent {
+            let (now_ns, record_only) = match options.parent {
                 Parent::Span(parent) if Arc::ptr_eq(parent.trace().pipeline(), pipeline) => {
-                    self.begin_under_span(pipeline, parent, options, span);
-                    match (options.name, options.start_time_ns) {
+                    let now_ns = match (options.name, options.start_time_ns) {
                         (Some(_), None) => parent.trace().now_ns(),
                         _ => 0,
-                    }
+                    };
+                    let record_only = self.begin_under_span(pipeline, parent, options, span);
+                    (now_ns, record_only)
                 }
                 Parent::Root => self.begin_trace(turn, pipeline, None, options, span),
                 // Another pipeline's span, or one inherited by fork: known by its ids only.
@@ -200,7 +223,7 @@ impl Tracer {
                     self.begin_under_context(turn, pipeline, context, options, span)
                 }
             };
-            Self::open(turn, pipeline, now_ns, options, span);
+            Self::open(turn, pipeline, now_ns, record_only, options, span);
         })
     }
 
@@ -212,7 +235,7 @@ impl Tracer {
         parent: &SpanContext,
         options: &SpanOptions<'_>,
         span: &mut Span,
-    ) -> u64 {
+    ) -> (u64, bool) {
         self.begin_trace(turn, pipeline, Some(parent), options, span)
     }
 
@@ -220,6 +243,7 @@ impl Tracer {
         self.sampler.as_ref().unwrap_or_else(|| pipeline.sampler())
     }
 
+    /// Begins a child. True if it is recorded for this process only.
     #[inline(always)]
     fn begin_under_span(
         &self,
@@ -227,35 +251,69 @@ impl Tracer {
         parent: &Span,
         options: &SpanOptions<'_>,
         span: &mut Span,
-    ) {
-        let own_decision = options.should_sample.or_else(|| {
-            if parent.trace().is_decided_by_hand() {
-                return parent.own_decision;
-            }
-            let parent_sampled = parent.sampled();
-            let chosen = options.chosen.and_then(|chosen| chosen.sampled);
-            let sampled = chosen.unwrap_or_else(|| {
-                let sampler = self.sampler_of(pipeline);
-                sampler.decide(Some(parent_sampled), &parent.trace().trace_id())
-            });
-            if sampled == parent_sampled {
-                parent.own_decision
-            } else {
-                Some(sampled)
-            }
-        });
+    ) -> bool {
         span.trace = Some(Arc::clone(parent.trace()));
         span.parent_id = Some(parent.span_id);
         span.parent_is_remote = false;
-        span.own_decision = own_decision;
-        let chosen = options.chosen.and_then(|chosen| chosen.trace_state.as_ref());
-        if let Some(state) = chosen.or(parent.own_trace_state.as_ref()) {
+        span.is_root = false;
+        if let Some(state) = &parent.own_trace_state {
             span.own_trace_state = Some(Arc::clone(state));
         }
-        span.is_root = false;
+        // Most children follow, and need not ask.
+        let sampler = self.sampler_of(pipeline);
+        if options.should_sample.is_some()
+            || parent.trace().is_decided_by_hand()
+            || options.chosen.is_none() && sampler.follows_local_parents()
+        {
+            span.own_decision = options.should_sample.or(parent.own_decision);
+            if let Some(state) = options.by_hand(parent.trace_state()) {
+                span.own_trace_state = Some(state);
+            }
+            return false;
+        }
+        self.ask_about_child(pipeline, parent, options, span)
     }
 
-    /// Begins a local trace, for its first span; says what time it is.
+    #[inline(never)]
+    fn ask_about_child(
+        &self,
+        pipeline: &Pipeline,
+        parent: &Span,
+        options: &SpanOptions<'_>,
+        span: &mut Span,
+    ) -> bool {
+        let parent_sampled = parent.sampled();
+        let answer = options.chosen_answer().unwrap_or_else(|| {
+            self.sampler_of(pipeline).decide(&Question {
+                trace_id: &parent.trace().trace_id(),
+                random: parent.trace().random(),
+                parent: Some(AskedParent {
+                    span_id: parent.span_id,
+                    sampled: Some(parent_sampled),
+                    is_remote: false,
+                }),
+                trace_state: parent.trace_state().map(AsRef::as_ref),
+                tracer: &self.name,
+                name: options.name.unwrap_or_default(),
+                kind: options.kind,
+                now_ns: &|| parent.trace().now_ns(),
+            })
+        });
+        let record_only = records_only(pipeline, &answer);
+        let sampled = answer.decision == Decision::RecordAndSample;
+        span.own_decision = match () {
+            () if record_only => Some(false),
+            () if sampled == parent_sampled => parent.own_decision,
+            () => Some(sampled),
+        };
+        if answer.trace_state.is_some() {
+            span.own_trace_state = answer.trace_state;
+        }
+        record_only
+    }
+
+    /// Begins a local trace, for its first span. Says what time it is, and whether the span is recorded
+    /// for this process only.
     #[inline(always)]
     fn begin_trace(
         &self,
@@ -264,8 +322,8 @@ impl Tracer {
         parent: Option<&SpanContext>,
         options: &SpanOptions<'_>,
         span: &mut Span,
-    ) -> u64 {
-        let mut now_ns = 0;
+    ) -> (u64, bool) {
+        let (mut now_ns, mut record_only) = (0, false);
         let trace = Trace::new(turn, pipeline, |head| {
             now_ns = pipeline.clock().tie(turn, &mut head.anchor);
             let chosen_id = options.chosen.and_then(|chosen| chosen.trace_id);
@@ -274,32 +332,69 @@ impl Tracer {
                 (None, Some(id)) => (id, options.chosen.is_some_and(|chosen| chosen.random)),
                 (None, None) => (pipeline.ids().trace_id(turn, now_ns), true),
             };
-            let chosen_state = options.chosen.and_then(|chosen| chosen.trace_state.as_ref());
-            let state = chosen_state.or_else(|| parent?.trace_state.as_ref());
-            head.trace_state = state.map(Arc::clone);
-            let sampled = || {
-                if let Some(sampled) = options.chosen.and_then(|chosen| chosen.sampled) {
-                    return sampled;
-                }
-                let parent_sampled = parent.and_then(|parent| parent.sampled);
-                let sampler = self.sampler_of(pipeline);
-                sampler.decide(parent_sampled, &head.trace_id)
+            head.trace_state = None;
+            // Most roots are judged by their trace id alone.
+            let is_plain = parent.is_none() && options.chosen.is_none();
+            let sampler = self.sampler_of(pipeline);
+            let quick = match options.should_sample {
+                None if is_plain => sampler.decide_on_root(&head.trace_id),
+                _ => None,
             };
+            let sampled = quick.unwrap_or_else(|| {
+                let sampled;
+                (sampled, record_only) =
+                    self.ask_about_root(pipeline, parent, options, now_ns, head);
+                sampled
+            });
             match options.should_sample {
-                Some(true) => Verdict::Sampled,
-                None if sampled() => Verdict::Sampled,
+                _ if sampled => Verdict::Sampled,
                 None if pipeline.late_sampling() => Verdict::Undecided,
-                Some(false) | None => Verdict::Unrecorded,
+                _ => Verdict::Unrecorded,
             }
         });
         span.trace = Some(trace);
         span.parent_id = parent.map(|parent| parent.span_id);
         span.parent_is_remote = parent.is_some_and(|parent| parent.is_remote);
-        span.own_decision = options
-            .chosen
-            .and_then(|chosen| chosen.record_only.then_some(false));
+        span.own_decision = record_only.then_some(false);
         span.is_root = true;
-        now_ns
+        (now_ns, record_only)
+    }
+
+    /// Whether the first span of a trace is sampled, and whether it is recorded only.
+    #[inline(never)]
+    fn ask_about_root(
+        &self,
+        pipeline: &Pipeline,
+        parent: Option<&SpanContext>,
+        options: &SpanOptions<'_>,
+        now_ns: u64,
+        head: &mut Head,
+    ) -> (bool, bool) {
+        let parents = parent.and_then(|parent| parent.trace_state.as_ref());
+        if let Some(sampled) = options.should_sample {
+            head.trace_state = options.by_hand(parents).or_else(|| parents.cloned());
+            return (sampled, false);
+        }
+        let answer = options.chosen_answer().unwrap_or_else(|| {
+            self.sampler_of(pipeline).decide(&Question {
+                trace_id: &head.trace_id,
+                random: parent.is_none_or(|parent| parent.random),
+                parent: parent.map(|parent| AskedParent {
+                    span_id: parent.span_id,
+                    sampled: parent.sampled,
+                    is_remote: parent.is_remote,
+                }),
+                trace_state: parents.map(AsRef::as_ref),
+                tracer: &self.name,
+                name: options.name.unwrap_or_default(),
+                kind: options.kind,
+                now_ns: &|| now_ns,
+            })
+        });
+        let record_only = records_only(pipeline, &answer);
+        let sampled = answer.decision == Decision::RecordAndSample;
+        head.trace_state = answer.trace_state.or_else(|| parents.cloned());
+        (sampled, record_only)
     }
 
     #[inline(always)]
@@ -307,13 +402,13 @@ impl Tracer {
         turn: Turn<'_>,
         pipeline: &Pipeline,
         now_ns: u64,
+        record_only: bool,
         options: &SpanOptions<'_>,
         span: &mut Span,
     ) {
         let counters = pipeline.counters();
         counters.started.add(turn, 1);
         let verdict = span.trace().verdict();
-        let record_only = options.chosen.is_some_and(|chosen| chosen.record_only);
         span.slot = None;
         if record_only || span.own_decision.unwrap_or_else(|| verdict.records()) {
             let name = options.name.unwrap_or_default();
@@ -338,6 +433,12 @@ impl Tracer {
         let sampled = span.own_decision.unwrap_or(verdict == Verdict::Sampled);
         counters.sampled.add(turn, usize::from(sampled));
     }
+}
+
+/// True for a span that is recorded for this process only. With a late decision to come all are
+/// recorded, and follow that.
+fn records_only(pipeline: &Pipeline, answer: &Answer) -> bool {
+    answer.decision == Decision::RecordOnly && !pipeline.late_sampling()
 }
 
 #[cold]

@@ -54,6 +54,8 @@ def _public(stub: str, module: ModuleType) -> list[tuple[str, _Definition, str]]
         for node in body:
             if not isinstance(node, _Definition) or not hasattr(owner, node.name):
                 continue
+            if any(isinstance(each, ast.Attribute) for each in node.decorator_list):
+                continue  # `@rate.setter`: what the property says is said by its getter
             runtime = getattr(owner, node.name)
             name = runtime.__name__ if isinstance(runtime, type) else node.name
             if name.startswith("_"):

@@ -236,8 +236,8 @@ def test_flush_and_shutdown_say_that_all_is_sent(recording):
 
 _STATS = {
     *("started", "sampled", "recorded", "finished", "sent", "dropped", "abandoned", "discarded"),
-    *("ignored_writes", "dropped_values", "left_blocks", "open_spans", "queued_spans"),
-    *("queued_bytes", "queue_high_water", "worker", "last_error"),
+    *("ignored_writes", "dropped_values", "left_blocks", "lost_detachments", "open_spans"),
+    *("queued_spans", "queued_bytes", "queue_high_water", "worker", "last_error"),
 }
 _REASONS = {
     *("queue_full", "unsampled", "late_undecided", "export_failed", "rejected", "shutdown"),

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar,
 # For the OpenTelemetry face at the end. Where a package is not installed, its types are Any.
 from opentelemetry import trace as otel
 from opentelemetry.context import Context
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope as OtelScope
@@ -72,6 +73,14 @@ class SpanContext:
     @property
     def trace_state(self) -> str:
         """The W3C `tracestate` header; empty when there is none."""
+    @property
+    def adjusted_count(self) -> float | None:
+        """How many spans a sampled one with this `tracestate` stands for; None where nobody knows.
+
+        That is the inverse of the probability by which it was sampled, as `ConsistentProbability`
+        leaves it there (OpenTelemetry specification, "TraceState: Probability Sampling", "Adjusted
+        count").
+        """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -397,18 +406,21 @@ class Tracer:
 __version__: Final[str]
 tracing: Final[Tracer]
 
+class _BuiltIn:
+    """A sampler of ours: it decides without calling Python."""
+
 @final
-class AlwaysOn:
+class AlwaysOn(_BuiltIn):
     """Samples every span."""
     def __new__(cls) -> AlwaysOn: ...
 
 @final
-class AlwaysOff:
+class AlwaysOff(_BuiltIn):
     """Samples no span."""
     def __new__(cls) -> AlwaysOff: ...
 
 @final
-class TraceIdRatio:
+class TraceIdRatio(_BuiltIn):
     """Samples a share of the traces, by trace id: all services give the same answer for one trace.
 
     `rate` is a number from 0 to 1; others raise `ValueError` (OpenTelemetry SDK specification,
@@ -417,17 +429,124 @@ class TraceIdRatio:
     def __new__(cls, rate: float) -> TraceIdRatio: ...
     @property
     def rate(self) -> float:
-        """The rate, from 0 to 1."""
+        """The rate, from 0 to 1. Set, it counts at once wherever this sampler is used."""
+    @rate.setter
+    def rate(self, rate: float) -> None: ...
 
 @final
-class ParentBased:
+class ConsistentProbability(_BuiltIn):
+    """Samples a share of the traces by a threshold that travels with them in the `tracestate`.
+
+    `rate` is a number from 0 to 1; others raise `ValueError`. Services with different rates sample
+    the same traces as far as the lower rate goes, and `SpanContext.adjusted_count` says how many
+    traces a sampled one stands for (OpenTelemetry specification, "TraceState: Probability
+    Sampling"). In `ParentBased(ConsistentProbability(rate))` no trace lacks a parent.
+    """
+    def __new__(cls, rate: float) -> ConsistentProbability: ...
+    @property
+    def rate(self) -> float:
+        """The rate, from 0 to 1. Set, it counts at once wherever this sampler is used."""
+    @rate.setter
+    def rate(self, rate: float) -> None: ...
+
+@final
+class RateLimited(_BuiltIn):
+    """Samples so many spans a second, by the clock of the trace, whatever comes.
+
+    `rate` is a finite number, 0 or more; others raise `ValueError`. What was not used is kept for a
+    second, or for as long as one takes. `ParentBased(RateLimited(rate))` samples so many traces a
+    second, and those whole.
+    """
+    def __new__(cls, rate: float) -> RateLimited: ...
+    @property
+    def rate(self) -> float:
+        """How many a second. Set, it counts at once wherever this sampler is used."""
+    @rate.setter
+    def rate(self, rate: float) -> None: ...
+
+@final
+class ParentBased(_BuiltIn):
     """Does what the parent did; asks `root` for spans without a parent.
 
-    OpenTelemetry SDK specification, "ParentBased".
+    The others are asked about children, and may do something else than follow: by what the parent
+    decided, and by whether it is another process's. Where the parent has decided nothing, `root` is
+    asked. None is what follows (OpenTelemetry SDK specification, "ParentBased").
     """
-    def __new__(cls, root: AlwaysOn | AlwaysOff | TraceIdRatio | ParentBased) -> ParentBased: ...
+    def __new__(
+        cls,
+        root: _Sampler,
+        *,
+        remote_parent_sampled: _Sampler | None = None,
+        remote_parent_not_sampled: _Sampler | None = None,
+        local_parent_sampled: _Sampler | None = None,
+        local_parent_not_sampled: _Sampler | None = None,
+    ) -> ParentBased: ...
+    @staticmethod
+    def by_strategy(
+        strategy: Literal["parent_probability_fallback", "parent_drop_probability_fallback"],
+        root: _Sampler,
+    ) -> ParentBased:
+        """The sampler of a strategy for another process's decision.
 
-_Sampler: TypeAlias = AlwaysOn | AlwaysOff | TraceIdRatio | ParentBased
+        A parent's no is always honoured. Its yes is honoured by the strategy
+        `parent_probability_fallback`; by `parent_drop_probability_fallback` `root` is asked again,
+        which can only drop. Within this process children follow.
+        """
+
+@final
+class Rule:
+    """Which spans a sampler is for: those that match all that is given.
+
+    `name` and `tracer` are patterns of the span's name and of its tracer's, in which `*` stands for
+    any text and `?` for any character; `kind` is a `SpanKind`. At least one is given. Raises
+    `TypeError` or `ValueError` naming the argument.
+    """
+    def __new__(
+        cls,
+        sampler: _Sampler,
+        *,
+        name: str | None = None,
+        tracer: str | None = None,
+        kind: SpanKind | int | None = None,
+    ) -> Rule: ...
+
+@final
+class RuleBased(_BuiltIn):
+    """Asks the sampler of the first rule that the span matches; `otherwise` where none does.
+
+    `rules` is a list or tuple of `Rule`. In `ParentBased(RuleBased(...))` the rules are for spans
+    without a parent, and their children follow. Raises `TypeError` naming the argument.
+    """
+    def __new__(cls, rules: Sequence[Rule], *, otherwise: _Sampler) -> RuleBased: ...
+
+@final
+class AlwaysRecord(_BuiltIn):
+    """Records what `sampler` drops, for span processors of this process; it is not sent.
+
+    OpenTelemetry SDK specification, "AlwaysRecord".
+    """
+    def __new__(cls, sampler: _Sampler) -> AlwaysRecord: ...
+
+@final
+class SamplingInput:
+    """What a callable that samples is told of a span before it starts."""
+    @property
+    def name(self) -> str:
+        """The name of the span; empty for a draft."""
+    @property
+    def kind(self) -> SpanKind:
+        """What the span is to the one who asked for its work."""
+    @property
+    def tracer(self) -> str:
+        """The name of its tracer."""
+    @property
+    def trace_id(self) -> bytes:
+        """Sixteen bytes."""
+    @property
+    def parent(self) -> SpanContext | None:
+        """The parent, with its decision; None for a new trace."""
+
+_Sampler: TypeAlias = _BuiltIn | Callable[[SamplingInput], bool]
 
 @final
 class SpanLimits:
@@ -531,6 +650,9 @@ class _Stats(TypedDict):
     ignored_writes: int  # writes to ended spans
     dropped_values: int  # attribute values of a type that could not be kept
     left_blocks: int  # with blocks left in another context than they were entered in
+    # Of the OpenTelemetry face, since the program began: Contexts that stayed current, as too many
+    # were detached in other contexts than their own.
+    lost_detachments: int
     open_spans: int
     queued_spans: int
     queued_bytes: int
@@ -588,8 +710,9 @@ def stats() -> _Stats:
     Counts of spans: `started`, `sampled`, `recorded`, `finished`, `sent`, `dropped` by reason,
     `abandoned` (never finished), `discarded` (released before they finished), `open_spans`, and
     `queued_spans` with `queued_bytes` and `queue_high_water` for what has finished and is not sent.
-    Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`, the state
-    of the `worker`, and `last_error` of an exporter. Keys may be added.
+    Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`,
+    `lost_detachments`, the state of the `worker`, and `last_error` of an exporter. Keys may be
+    added.
     """
 
 # What `flush_async` asks; no part of the public surface.
@@ -619,7 +742,13 @@ def _is_configured() -> bool: ...
 def _install_otel() -> None: ...
 def _share(provider: _Provider) -> None: ...
 def _attach(context: Context) -> _ContextToken: ...
-def _detach(token: _ContextToken | Token[Context]) -> bool: ...
+def _detach(token: _ContextToken | Token[Context]) -> None: ...
+def _get_current() -> Context: ...
+def _read_by(
+    runtime: ContextVarsRuntimeContext,
+    usual: Callable[[], Context],
+    while_waiting: Callable[[], Context],
+) -> None: ...
 
 @final
 class _ContextToken: ...  # passes for the `contextvars.Token` in it

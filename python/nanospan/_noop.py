@@ -34,8 +34,29 @@ class AlwaysOff(_Anything):
     """Samples nothing here."""
 
 
+class AlwaysRecord(_Anything):
+    """Samples nothing here."""
+
+
 class ParentBased(_Anything):
     """Samples nothing here."""
+
+    @staticmethod
+    def by_strategy(strategy: str, root: object) -> ParentBased:
+        """Return one that samples nothing."""
+        return ParentBased(root)
+
+
+class Rule(_Anything):
+    """Samples nothing here."""
+
+
+class RuleBased(_Anything):
+    """Samples nothing here."""
+
+
+class SamplingInput(_Anything):
+    """Never made here."""
 
 
 class TraceIdRatio(_Anything):
@@ -43,6 +64,14 @@ class TraceIdRatio(_Anything):
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
+
+
+class ConsistentProbability(TraceIdRatio):
+    """Samples nothing here."""
+
+
+class RateLimited(TraceIdRatio):
+    """Samples nothing here."""
 
 
 class SpanLimits(_Anything):
@@ -92,6 +121,7 @@ class SpanContext:
         self.sampled = sampled
         self.trace_state = trace_state
         self.is_remote = True
+        self.adjusted_count = None
 
     @property
     def trace_id_hex(self) -> str:
@@ -246,7 +276,7 @@ def stats() -> dict[str, Any]:
     """Return the keys of the real one, all nought."""
     counts = (
         *("started", "sampled", "recorded", "finished", "sent", "abandoned", "discarded"),
-        *("ignored_writes", "dropped_values", "left_blocks"),
+        *("ignored_writes", "dropped_values", "left_blocks", "lost_detachments"),
         *("open_spans", "queued_spans", "queued_bytes", "queue_high_water"),
     )
     reasons = "queue_full unsampled late_undecided export_failed rejected shutdown live_limit"

@@ -103,6 +103,16 @@ pub(crate) fn rate(argument: &str, came: &Bound<'_, PyAny>) -> PyResult<Ratio> {
     Ratio::new(number).ok_or_else(|| wrong_value(argument, "a number from 0 to 1", came))
 }
 
+/// So many a second.
+pub(crate) fn per_second(argument: &str, came: &Bound<'_, PyAny>) -> PyResult<f64> {
+    const ALLOWED: &str = "a finite number, 0 or more";
+    let number = number(argument, ALLOWED, came)?;
+    let is_rate = number.is_finite() && number >= 0.0;
+    is_rate
+        .then_some(number)
+        .ok_or_else(|| wrong_value(argument, ALLOWED, came))
+}
+
 /// Seconds, an hour at most.
 pub(crate) fn seconds(argument: &str, came: &Bound<'_, PyAny>) -> PyResult<std::time::Duration> {
     const ALLOWED: &str = "seconds from 0 to 3600";

@@ -12,6 +12,7 @@ use super::error::{cannot_open, misuse, wrong_type};
 use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
 use super::flush::timeout_of;
 use super::lifecycle;
+use super::otel;
 use super::sampler;
 use super::value::{Change, Reader, text};
 use crate::clock::Clock;
@@ -287,8 +288,9 @@ pub(crate) fn shutdown(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
 /// Counts of spans: `started`, `sampled`, `recorded`, `finished`, `sent`, `dropped` by reason,
 /// `abandoned` (never finished), `discarded` (released before they finished), `open_spans`, and
 /// `queued_spans` with `queued_bytes` and `queue_high_water` for what has finished and is not sent.
-/// Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`, the state
-/// of the `worker`, and `last_error` of an exporter. Keys may be added.
+/// Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`,
+/// `lost_detachments`, the state of the `worker`, and `last_error` of an exporter. Keys may be
+/// added.
 #[pyfunction]
 pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let pipeline = lifecycle::current_or_last(py);
@@ -311,6 +313,7 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("ignored_writes", counters.ignored_writes.get()),
         ("dropped_values", counters.dropped_values.get()),
         ("left_blocks", counters.left_blocks.get()),
+        ("lost_detachments", otel::lost()),
     ] {
         stats.set_item(key, count)?;
     }
@@ -352,7 +355,7 @@ fn sampler_of(
             let rate = argument::rate("sampling_rate", came)?;
             Ok((Sampler::parent_based_ratio(rate), Some(rate)))
         }
-        (None, None) => Ok((Sampler::ParentBased(Box::new(Sampler::AlwaysOn)), None)),
+        (None, None) => Ok((Sampler::parent_based(Sampler::AlwaysOn), None)),
     }
 }
 

@@ -8,6 +8,7 @@ use super::error::{wrong_bytes, wrong_type};
 use super::value::text;
 use crate::context::SpanContext;
 use crate::id::{SpanId, TraceId};
+use crate::sampler::adjusted_count;
 
 /// The ids and flags of a span, all that another process knows of it.
 ///
@@ -107,6 +108,16 @@ impl PySpanContext {
             .as_ref()
             .and_then(|context| context.trace_state.as_deref())
             .unwrap_or_default()
+    }
+
+    /// How many spans a sampled one with this `tracestate` stands for; None where nobody knows.
+    ///
+    /// That is the inverse of the probability by which it was sampled, as `ConsistentProbability`
+    /// leaves it there (OpenTelemetry specification, "TraceState: Probability Sampling", "Adjusted
+    /// count").
+    #[getter]
+    fn adjusted_count(&self) -> Option<f64> {
+        adjusted_count(self.trace_state())
     }
 
     // Contexts can be copied and pickled: what a program passes to its other processes.

@@ -16,6 +16,7 @@ use super::start;
 use super::tracer::PyTracer;
 use super::value::{self, simple};
 use crate::context::SpanKind;
+use crate::sampler;
 
 /// Puts the fast methods on their classes.
 pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
@@ -53,7 +54,8 @@ impl Method for StartSpan {
     slow!();
 
     fn call<'py>(this: &Bound<'py, PyTracer>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
-        let Some((name, kind)) = name_and_kind(arguments) else {
+        let Some((name, kind)) = name_and_kind(arguments).filter(|_| !sampler::may_call_out())
+        else {
             return Ok(None);
         };
         let Some(text) = value::exact_text(&name) else {

@@ -60,9 +60,15 @@ mod _core {
     #[pymodule_export]
     use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
     #[pymodule_export]
-    use otel::{PyContextToken, PyOtelTemplate, PyProvider, attach, detach, install, share};
+    use otel::{
+        PyContextToken, PyOtelTemplate, PyProvider, attach, detach, get_current, install, read_by,
+        share,
+    };
     #[pymodule_export]
-    use sampler::{PyAlwaysOff, PyAlwaysOn, PyParentBased, PyTraceIdRatio};
+    use sampler::{
+        PyAlwaysOff, PyAlwaysOn, PyAlwaysRecord, PyConsistentProbability, PyParentBased,
+        PyRateLimited, PyRule, PyRuleBased, PySampler, PySamplingInput, PyTraceIdRatio,
+    };
     #[pymodule_export]
     use span::PySpan;
     #[pymodule_export]

@@ -1,6 +1,5 @@
 //! The arguments with which spans start, checked, and the start itself.
 
-
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
@@ -16,6 +15,7 @@ use super::tracer::PyTracer;
 use super::value::{Attributes, Reader, exact_text, pairs, plain, text};
 use crate::context::{SpanContext, SpanKind};
 use crate::pipeline;
+use crate::sampler;
 use crate::tracer::{Parent, SpanOptions};
 
 /// What `nanospan.ROOT` is: the parent of a span that has none, whatever is active.
@@ -110,7 +110,7 @@ impl Arguments {
         py: Python<'py>,
         tracer: &PyTracer,
     ) -> PyResult<Bound<'py, PySpan>> {
-        if let Some((name, text, kind)) = self.simple(py) {
+        if let Some((name, text, kind)) = self.simple(py).filter(|_| !sampler::may_call_out()) {
             return start_simply(tracer, name, text, kind);
         }
         let nothing = More::default();
@@ -182,7 +182,8 @@ impl Arguments {
     }
 }
 
-/// Starts most spans: with a name, which has this text, and a kind, under the active span.
+/// Starts most spans: with a name, which has this text, and a kind, under the active span. Not where
+/// the sampler may be the application's.
 #[inline]
 pub(crate) fn start_simply<'py>(
     tracer: &PyTracer,
@@ -211,7 +212,7 @@ pub(crate) fn start_and_enter<'py>(
     kind: SpanKind,
 ) -> PyResult<Option<(Bound<'py, PySpan>, Entered)>> {
     let py = name.py();
-    if !PyTracer::is_configured(py) || otel::hears_of_natives(py) {
+    if !PyTracer::is_configured(py) || otel::hears_of_natives(py) || sampler::may_call_out() {
         return Ok(None);
     }
     // First: this may run any code, and the scope is looked at once.

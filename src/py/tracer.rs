@@ -447,7 +447,7 @@ impl PyTracer {
     }
 }
 
-fn strategy_of(came: &Bound<'_, PyAny>) -> PyResult<Strategy> {
+pub(crate) fn strategy_of(came: &Bound<'_, PyAny>) -> PyResult<Strategy> {
     const ALLOWED: &str = "'parent_probability_fallback' or 'parent_drop_probability_fallback'";
     let name = came
         .cast::<PyString>()

@@ -12,6 +12,8 @@ import nanospan
 from nanospan import (
     AlwaysOff,
     AlwaysOn,
+    AlwaysRecord,
+    ConsistentProbability,
     ConsoleExporter,
     Event,
     FileExporter,
@@ -21,7 +23,11 @@ from nanospan import (
     OtlpExporter,
     ParentBased,
     QueueConfig,
+    RateLimited,
     ReleasedSpanError,
+    Rule,
+    RuleBased,
+    SamplingInput,
     Span,
     SpanContext,
     SpanData,
@@ -40,6 +46,12 @@ assert_type(tracer.version, str | None)
 assert_type(tracer.new("shop", sampling_rate=0.1, namespace="api", version="2"), Tracer)
 
 
+def by_name(asked: SamplingInput) -> bool:
+    assert_type(asked.parent, SpanContext | None)
+    assert_type(asked.kind, SpanKind)
+    return asked.name == asked.tracer or asked.trace_id == b""
+
+
 def configuring() -> None:
     nanospan.configure()
     nanospan.configure(exporter=())
@@ -54,6 +66,13 @@ def configuring() -> None:
     )
     nanospan.configure(exporter=(MemoryExporter(),), sampler=AlwaysOn())
     nanospan.configure(exporter=MemoryExporter(), sampler=ParentBased(AlwaysOff()))
+    nanospan.configure(sampler=RuleBased([Rule(RateLimited(5), name="*")], otherwise=by_name))
+    nanospan.configure(sampler=ParentBased(by_name, remote_parent_sampled=AlwaysRecord(AlwaysOn())))
+    strategy = ParentBased.by_strategy("parent_drop_probability_fallback", TraceIdRatio(0.5))
+    assert_type(strategy, ParentBased)
+    ratio = ConsistentProbability(1)
+    ratio.rate = 0.5
+    assert_type(ratio.rate, float)
     assert_type(TraceIdRatio(1).rate, float)
     assert_type(nanospan.flush(timeout=1), bool)
     assert_type(nanospan.shutdown(0.5), bool)
@@ -251,6 +270,8 @@ def refused(span: Span, data: SpanData, context: SpanContext) -> None:
     load("cart")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     nanospan.configure("shop")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     nanospan.configure(exporter="traces.jsonl")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    nanospan.configure(sampler=lambda: True)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    nanospan.configure(sampler=AlwaysOn)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     nanospan.configure(sampler=0.1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     print(nanospan.stats()["no_such_count"])  # type: ignore[typeddict-item]  # pyright: ignore[reportGeneralTypeIssues, reportUnknownArgumentType]
     SpanContext(b"t" * 16, b"s" * 8, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -11,7 +11,7 @@ from opentelemetry import context as context_api
 from opentelemetry.context.context import Context
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 
-from nanospan._core import _attach, _detach
+from nanospan._core import _attach, _detach, _get_current, _read_by
 
 
 class RuntimeContext(ContextVarsRuntimeContext):
@@ -19,12 +19,12 @@ class RuntimeContext(ContextVarsRuntimeContext):
 
     `detach` in another context than that of `attach`, as it happens to generators that are closed
     by an event loop or the garbage collector, is no error: nothing changes there, and the context
-    of `attach` is restored.
+    of `attach` is restored; while code runs in it, by the next call of `get_current` there.
     """
 
     def __init__(self, replaced: ContextVarsRuntimeContext) -> None:
         self._current_context = replaced._current_context
-        self.get_current = self._current_context.get  # type: ignore[method-assign]
+        _read_by(self, self._current_context.get, _get_current)  # sets `get_current`
 
     def attach(self, context: Context) -> Any:  # what passes for a Token[Context]
         """Set the current Context; the token is for `detach`."""

@@ -8,12 +8,27 @@ import nanospan
 from nanospan.otel import _sdk
 
 _SAMPLING = "opentelemetry.sdk.trace.sampling"
-_NATIVE = (nanospan.AlwaysOn, nanospan.AlwaysOff, nanospan.TraceIdRatio, nanospan.ParentBased)
+_NATIVE = (
+    nanospan.AlwaysOff,
+    nanospan.AlwaysOn,
+    nanospan.AlwaysRecord,
+    nanospan.ConsistentProbability,
+    nanospan.ParentBased,
+    nanospan.RateLimited,
+    nanospan.RuleBased,
+    nanospan.TraceIdRatio,
+)
+_BRANCHES = (
+    "remote_parent_sampled",
+    "remote_parent_not_sampled",
+    "local_parent_sampled",
+    "local_parent_not_sampled",
+)
 
 
 def native(sampler: Any) -> Any:
     """Return the core's sampler that decides as `sampler` does; None if Python has to be asked."""
-    if isinstance(sampler, _NATIVE):
+    if _is_ours(sampler):
         return sampler
     module, name = type(sampler).__module__, type(sampler).__name__
     if module != _SAMPLING:
@@ -26,19 +41,17 @@ def native(sampler: Any) -> Any:
         return nanospan.TraceIdRatio(sampler.rate)
     if name in ("ParentBased", "ParentBasedTraceIdRatio"):
         root = native(sampler._root)
-        follows = (
-            _is(sampler._remote_parent_sampled, nanospan.AlwaysOn)
-            and _is(sampler._local_parent_sampled, nanospan.AlwaysOn)
-            and _is(sampler._remote_parent_not_sampled, nanospan.AlwaysOff)
-            and _is(sampler._local_parent_not_sampled, nanospan.AlwaysOff)
-        )
-        if follows and root is not None and not isinstance(root, nanospan.ParentBased):
-            return nanospan.ParentBased(root)
+        branches = {name: native(getattr(sampler, f"_{name}")) for name in _BRANCHES}
+        if root is not None and None not in branches.values():
+            return nanospan.ParentBased(root, **branches)
     return None
 
 
-def _is(sampler: Any, kind: type) -> bool:
-    return isinstance(native(sampler), kind)
+def _is_ours(sampler: object) -> bool:
+    # Callables are, too: the core calls them.
+    return isinstance(sampler, _NATIVE) or (
+        callable(sampler) and not hasattr(sampler, "should_sample")
+    )
 
 
 def from_environment() -> Any:

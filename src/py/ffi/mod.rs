@@ -41,8 +41,27 @@ pub(crate) fn dropping<'py>() -> Python<'py> {
 /// True when nobody else holds a reference to the object.
 #[inline]
 pub(crate) fn is_last<T>(object: &Bound<'_, T>) -> bool {
+    references(object) == 1
+}
+
+/// How many hold a reference to the object.
+#[inline]
+pub(crate) fn references<T>(object: &Bound<'_, T>) -> isize {
     // SAFETY: the object lives, and the thread is attached (CPython C API, Py_REFCNT).
-    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
+/// True for an object that somebody has a weak reference to.
+#[inline]
+pub(crate) fn has_weak_references(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the object lives, and its type says where in it the list of its weak references begins,
+    // if it has one; before it where CPython manages the list (`PyTypeObject.tp_weaklistoffset`,
+    // `_PyObject_GET_WEAKREFS_LISTPTR` in CPython's pycore_object.h).
+    unsafe {
+        let offset = (*object.get_type_ptr()).tp_weaklistoffset;
+        let list = object.as_ptr().byte_offset(offset);
+        offset != 0 && !(*list.cast::<*mut ffi::PyObject>()).is_null()
+    }
 }
 
 /// The text of a str, if it is plain ASCII, as names and keys are: it lies in the object itself.

@@ -11,8 +11,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::api::{Api, api};
+use super::pending::{Detachment, Undo, catch_up, context_of, undo};
 use super::span::PyOtelSpan;
-use crate::py::ffi::{Token, current_context, run_in, sole_value};
+use crate::py::ffi::{Token, current_context, sole_value};
 
 /// A span that was made current.
 pub(crate) enum Entered {
@@ -36,6 +37,15 @@ pub(crate) enum Before {
     Context(Py<PyAny>),
 }
 
+impl Before {
+    pub(super) fn let_go(self, py: Python<'_>) {
+        match self {
+            Self::Span(span) => drop(span.map(|span| span.into_bound(py))),
+            Self::Context(context) => drop(context.into_bound(py)),
+        }
+    }
+}
+
 impl Entered {
     /// Lets go of what it holds; see [`crate::py::ffi::Method`].
     pub(crate) fn let_go(self, py: Python<'_>) {
@@ -47,10 +57,7 @@ impl Entered {
             } => {
                 drop(context.into_bound(py));
                 drop(span.into_bound(py));
-                match before {
-                    Before::Span(before) => drop(before.map(|before| before.into_bound(py))),
-                    Before::Context(before) => drop(before.into_bound(py)),
-                }
+                before.let_go(py);
             }
             Self::Set { token, span } => {
                 token.let_go(py);
@@ -66,8 +73,8 @@ impl Entered {
 pub(crate) enum Left {
     /// Where it was entered.
     Here,
-    /// In another context. That in which it was entered is as it was before; where that cannot be, as
-    /// some code runs in it or has made something else current there, the span is marked.
+    /// In another context. That in which it was entered is as it was before, or will be once that can
+    /// be: while some code runs in it, or has made something else current there, the span is marked.
     Elsewhere,
 }
 
@@ -134,8 +141,10 @@ fn in_context<'py>(
 }
 
 /// The current Context.
-fn now<'py>(py: Python<'py>, api: &Api) -> PyResult<Option<Bound<'py, PyAny>>> {
+#[inline]
+pub(super) fn now<'py>(py: Python<'py>, api: &Api) -> PyResult<Option<Bound<'py, PyAny>>> {
     if let Some(variable) = &api.variable {
+        catch_up(py, api)?;
         return variable.get(py);
     }
     let context = py.import("opentelemetry.context")?;
@@ -158,6 +167,7 @@ pub(crate) fn enter(py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<Entered
             span: span.clone().unbind(),
         });
     }
+    catch_up(py, api)?;
     let key = api.span_key.bind(py);
     let sole = sole_context(py, api).filter(|context| context.len() < 2);
     let before = match sole {
@@ -197,7 +207,7 @@ fn has_only_span(api: &Api, context: &Bound<'_, PyDict>) -> PyResult<bool> {
 }
 
 /// True for a Context with other things than a span.
-fn has_more(api: &Api, context: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(super) fn has_more(api: &Api, context: &Bound<'_, PyAny>) -> PyResult<bool> {
     match context.cast::<PyDict>() {
         Ok(context) => has_only_span(api, context).map(|only| !only),
         Err(_) => Ok(true),
@@ -222,16 +232,9 @@ pub(crate) fn leave(py: Python<'_>, entered: Entered) -> PyResult<Left> {
                 Before::Span(before) => before.as_ref().map(|before| before.bind(py).clone()),
                 Before::Context(before) => in_context(py, api, before.bind(py))?,
             };
-            let restored = run_in(py, &context, || {
-                // Whoever has made something else current there still needs it.
-                let now = now_current(py, api)?;
-                let is_current = now.is_some_and(|now| now.is(&span));
-                if is_current {
-                    restore(py, api, before)?;
-                }
-                PyResult::Ok(is_current)
-            });
-            if restored.transpose()? != Some(true) {
+            let restore = Undo::Restore(before);
+            let detachment = Detachment::new(&context, Some(span.clone()), restore);
+            if !undo(py, api, detachment)? {
                 mark_left(&span, was_current);
             }
             Ok(Left::Elsewhere)
@@ -251,7 +254,21 @@ pub(crate) fn leave(py: Python<'_>, entered: Entered) -> PyResult<Left> {
                         Ok(before) => before.get_item(api.span_key.bind(py))?,
                         Err(_) => None,
                     };
-                    mark_left(&span, was_current);
+                    let reset = Undo::Reset {
+                        token: token.clone().unbind(),
+                        attached: None,
+                    };
+                    let undone = match context_of(&token)? {
+                        Some(context) => undo(
+                            py,
+                            api,
+                            Detachment::new(&context, Some(span.clone()), reset),
+                        )?,
+                        None => false,
+                    };
+                    if !undone {
+                        mark_left(&span, was_current);
+                    }
                     Ok(Left::Elsewhere)
                 }
                 Err(error) => Err(error),
@@ -266,7 +283,7 @@ pub(crate) fn leave(py: Python<'_>, entered: Entered) -> PyResult<Left> {
 }
 
 /// Makes current in the current context what was before.
-fn restore(py: Python<'_>, api: &Api, before: Before) -> PyResult<()> {
+pub(super) fn restore(py: Python<'_>, api: &Api, before: Before) -> PyResult<()> {
     match before {
         Before::Span(span) => {
             let span = span.and_then(|span| past_left(span.into_bound(py)));
@@ -313,6 +330,7 @@ fn comes_before(span: &Bound<'_, PyOtelSpan>, before: &Bound<'_, PyAny>) -> bool
 /// Makes a span current, or none, until another is.
 pub(crate) fn set(py: Python<'_>, span: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let api = api(py)?;
+    catch_up(py, api)?;
     if let Some(context) = sole_context(py, api) {
         let key = api.span_key.bind(py);
         return match span {
@@ -375,66 +393,4 @@ fn with_span_alone<'py>(
             .set_item(api.span_key.bind(py), span)?;
     }
     Ok(made)
-}
-
-/// What `attach` gives: a token that `detach` understands in whatever context it is called.
-#[pyclass(frozen, name = "_ContextToken", module = "nanospan")]
-pub(crate) struct PyContextToken {
-    token: Py<PyAny>,
-    context: Option<Py<PyAny>>,
-    /// Where the Context lies that was attached. Held, it could not be changed in place.
-    address: usize,
-}
-
-#[pymethods]
-impl PyContextToken {
-    /// What a `contextvars.Token` has.
-    fn __getattr__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.token.bind(py).getattr(name)
-    }
-}
-
-/// `opentelemetry.context.attach`.
-#[pyfunction]
-#[pyo3(name = "_attach")]
-pub(crate) fn attach(py: Python<'_>, context: &Bound<'_, PyAny>) -> PyResult<PyContextToken> {
-    let variable = api(py)?.variable.as_ref();
-    let variable = variable.ok_or_else(|| PyValueError::new_err("no context variable"))?;
-    Ok(PyContextToken {
-        token: variable.set(py, context)?.into_bound(py).unbind(),
-        context: current_context(py).map(|context| context.to_owned().unbind()),
-        address: context.as_ptr() as usize,
-    })
-}
-
-/// `opentelemetry.context.detach`. In another context than that of `attach` nothing changes there, and
-/// that of `attach` is restored if no code is running in it. True if it was the same one.
-#[pyfunction]
-#[pyo3(name = "_detach")]
-pub(crate) fn detach(py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let variable = api(py)?.variable.as_ref();
-    let variable = variable.ok_or_else(|| PyValueError::new_err("no context variable"))?;
-    let Ok(ours) = token.cast::<PyContextToken>() else {
-        return variable.reset(py, token).map(|()| true);
-    };
-    let ours = ours.get();
-    let token = ours.token.bind(py);
-    match variable.reset(py, token) {
-        Ok(()) => Ok(true),
-        Err(error) if error.is_instance_of::<PyValueError>(py) => {
-            let Some(context) = &ours.context else {
-                return Ok(false);
-            };
-            let restored = run_in(py, context.bind(py), || {
-                // Whoever has attached another Context meanwhile still needs it.
-                let now = now(py, api(py)?)?;
-                if now.is_some_and(|now| now.as_ptr() as usize == ours.address) {
-                    variable.reset(py, token)?;
-                }
-                PyResult::Ok(())
-            });
-            restored.transpose().map(|_| false)
-        }
-        Err(error) => Err(error),
-    }
 }

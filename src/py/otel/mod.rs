@@ -5,7 +5,8 @@
 //! | file | what is there |
 //! |---|---|
 //! | `api` | the classes and constants of `opentelemetry-api` that calls need |
-//! | `context` | the current span in OpenTelemetry's own Context |
+//! | `context`, `token` | the current span in OpenTelemetry's own Context, and what else becomes current |
+//! | `pending` | what was left in another context, and waits for its own |
 //! | `provider`, `tracer`, `start` | who makes spans, and how one starts |
 //! | `span`, `attribute`, `read` | the handle that Python holds; what goes in, what comes out |
 //! | `end` | the end of a span, and what Python's processors make of it |
@@ -18,10 +19,12 @@ mod block;
 mod context;
 mod end;
 mod fast;
+mod pending;
 mod provider;
 mod read;
 mod span;
 mod start;
+mod token;
 mod tracer;
 
 use pyo3::prelude::*;
@@ -31,12 +34,12 @@ use super::scope;
 use crate::context::SpanContext;
 use crate::tracer::DEFAULT_NAMESPACE;
 pub(crate) use block::PyOtelTemplate;
-pub(crate) use context::{
-    Entered, Left, PyContextToken, attach, current, detach, enter, leave, set,
-};
+pub(crate) use context::{Entered, Left, current, enter, leave, set};
 pub(crate) use end::{finish_native, hears_of_natives, processor_of_native, start_native};
+pub(crate) use pending::{lost, read_by};
 pub(crate) use provider::{PyProvider, share};
 pub(crate) use span::PyOtelSpan;
+pub(crate) use token::{PyContextToken, attach, detach, get_current};
 pub(crate) use tracer::PyOtelTracer;
 
 /// Gets ready, once: `nanospan.otel` calls it when it is imported, with the one span that no tracer

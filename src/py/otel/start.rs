@@ -20,6 +20,7 @@ use crate::py::ffi::{Place, Recycled, is_tracked, track, turn};
 use crate::py::lifecycle;
 use crate::py::value::{exact_text, pairs, text};
 use crate::record::Target;
+use crate::sampler;
 use crate::span::{Handle, Span};
 use crate::tracer::{Chosen, Parent, SpanOptions};
 use crate::turn::Turn;
@@ -176,7 +177,8 @@ impl Arguments {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = tracer.py();
         let provider = tracer.get().provider.get();
-        if self.more.is_none() && provider.is_plain(py) && tracer.get().is_enabled() {
+        let is_plain = provider.is_plain(py) && !sampler::may_call_out();
+        if self.more.is_none() && is_plain && tracer.get().is_enabled() {
             if let Some(span) = self.start_simply(tracer)? {
                 return Ok(span.into_any());
             }
