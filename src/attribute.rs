@@ -2,7 +2,7 @@
 
 use crate::limits::Surplus;
 use crate::value::Encode;
-use crate::wire::{WireType, put_bytes, put_length, tag, varint_len};
+use crate::wire::{WireType, extend, put_bytes, put_length, tag, varint_len};
 
 /// The attributes of one span, event, link or resource, each a `KeyValue` field of its message.
 #[derive(Debug, Default)]
@@ -176,7 +176,7 @@ pub(crate) fn write<V: Encode>(bytes: &mut Vec<u8>, field: u32, key: &str, value
             key.len() as u8,
         ]);
         let key_start = bytes.len();
-        bytes.extend_from_slice(key.as_bytes());
+        extend(bytes, key.as_bytes());
         bytes.extend_from_slice(&[tag(2, WireType::Length) as u8, value_length as u8]);
         value.write(bytes);
         return key_start;
