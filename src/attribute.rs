@@ -2,7 +2,7 @@
 
 use crate::limits::Surplus;
 use crate::value::Encode;
-use crate::wire::{WireType, extend, put_bytes, put_length, tag, varint_len};
+use crate::wire::{Field, WireType, extend, first_field, put_bytes, put_length, tag, varint_len};
 
 /// The attributes of one span, event, link or resource, each a `KeyValue` field of its message.
 #[derive(Debug, Default)]
@@ -68,6 +68,16 @@ impl Attributes {
     /// Counts attributes that were left out before they came here.
     pub fn miss(&mut self, count: u32) {
         self.dropped += count;
+    }
+
+    /// The `AnyValue` of `key`, if it is set.
+    pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {
+        let index = self.position(key, fingerprint(key))?;
+        let key_end = self.entries[index].key_start + key.len();
+        match first_field(&self.bytes[key_end..]) {
+            Some((2, Field::Bytes(value), _)) => Some(value),
+            _ => None,
+        }
     }
 
     #[cold]

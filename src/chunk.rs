@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::attribute::Attributes;
 use crate::id::SpanId;
+use crate::keep;
 use crate::limits::Surplus;
 use crate::sync::{Mutex, lock};
 use crate::value::Value;
@@ -74,6 +75,10 @@ pub struct Chunk {
     more: Option<Box<Vec<Run>>>,
     /// When its first span finished, if that had to wait for others.
     since: Option<Instant>,
+    /// Why its trace was kept, though the sampler turned it down.
+    pub(crate) kept: Option<keep::Reason>,
+    /// How many of its bytes say that: they came after it was accounted.
+    marks: usize,
 }
 
 /// Spans of one scope that share a decision.
@@ -96,6 +101,8 @@ impl Chunk {
             first: Run::new(&NOBODY, true, Vec::with_capacity(length)),
             more: None,
             since: None,
+            kept: None,
+            marks: 0,
         })
     }
 
@@ -110,6 +117,20 @@ impl Chunk {
         self.first.spans = 0;
         self.more = None;
         self.since = None;
+        self.kept = None;
+        self.marks = 0;
+    }
+
+    /// Says on the spans of a trace that was kept late why that was.
+    pub(crate) fn mark(&mut self) {
+        let Some(reason) = self.kept.take() else {
+            return;
+        };
+        let before = self.bytes();
+        for run in self.runs_mut().filter(|run| run.follows) {
+            run.bytes = keep::mark(&run.bytes, reason);
+        }
+        self.marks = self.bytes() - before;
     }
 
     /// Begins an empty chunk.
@@ -142,9 +163,9 @@ impl Chunk {
         (self.first.spans + more.map(|run| run.spans).sum::<u32>()) as usize
     }
 
-    /// How many bytes its spans take.
+    /// How many bytes its spans took when they were accounted.
     pub fn bytes(&self) -> usize {
-        self.runs().map(|run| run.bytes.len()).sum()
+        self.runs().map(|run| run.bytes.len()).sum::<usize>() - self.marks
     }
 
     /// When its first span finished; None when none had to wait.

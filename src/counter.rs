@@ -62,6 +62,10 @@ pub struct Counters {
     pub ignored_writes: Counter,
     /// Attribute values of a type that cannot be kept.
     pub dropped_values: Counter,
+    /// Traces that a late decision kept.
+    pub kept_traces: Counter,
+    /// Traces that a late decision would have kept, had there been budget.
+    pub over_budget: Counter,
     /// `with` blocks left in another context than they were entered in.
     pub left_blocks: Counter,
     /// Finished and not sent, by reason.

@@ -17,7 +17,7 @@
 //! |---|---|
 //! | [`id`], [`context`] | ids and their generator; what identifies a span to others |
 //! | [`clock`] | times that never run backwards within one local trace |
-//! | [`sampler`], [`limits`], [`resource`] | who is recorded; how much a span may hold; whose spans these are |
+//! | [`sampler`], [`keep`], [`limits`], [`resource`] | who is recorded; what is kept all the same; how much a span may hold; whose spans these are |
 //! | [`value`], [`attribute`] | attributes in OTLP wire form, written when they are set |
 //! | `wire` | protobuf's tags, varints and lengths |
 //! | [`record`], [`store`] | the working memory of an open span, and the pool of it |
@@ -54,6 +54,7 @@ pub mod context;
 pub mod counter;
 mod export;
 pub mod id;
+pub mod keep;
 pub mod limits;
 pub mod notice;
 pub mod otlp;

@@ -175,6 +175,11 @@ impl Record {
             .set(field::ATTRIBUTES, key, value, limit, rules.surplus);
     }
 
+    /// The `AnyValue` of an attribute, if it is set.
+    pub(crate) fn attribute(&self, key: &str) -> Option<&[u8]> {
+        self.attributes.get(key)
+    }
+
     /// Counts attributes that were left out before they came here.
     pub fn miss_attributes(&mut self, count: u32) {
         self.attributes.miss(count);

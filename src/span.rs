@@ -7,6 +7,7 @@ use prost::Message as _;
 use crate::chunk::SPANS;
 use crate::context::{SpanContext, SpanKind, Status, StatusCode};
 use crate::id::SpanId;
+use crate::keep::{Finished, Keep};
 use crate::otlp::message;
 use crate::record::{Distinct, Facts, Record, Rules, Target};
 use crate::store::Slot;
@@ -646,6 +647,9 @@ impl Span {
             if self.own_decision == Some(false) || pipeline.forgets() {
                 return pipeline.forget(turn, self.own_decision == Some(false));
             }
+            if let Some(keep) = pipeline.keep() {
+                self.ask_to_keep(turn, keep, record);
+            }
             let (scope, follows) = (self.tracer.scope(), self.own_decision.is_none());
             let span = record.measured(SPANS, &facts);
             self.trace().add(turn, scope, follows, self.is_root, &span);
@@ -657,6 +661,26 @@ impl Span {
             store.release(turn, slot, write);
         }
         pipeline.record_released();
+    }
+
+    /// Asks that its trace be kept, if that is undecided and the span gives a reason.
+    #[cold]
+    fn ask_to_keep(&self, turn: Turn<'_>, keep: &Keep, record: &Record) {
+        if self.own_decision.is_some() || self.trace().verdict() != Verdict::Undecided {
+            return;
+        }
+        let took_ns = || {
+            let end = self.end_time_ns.get(turn);
+            end.saturating_sub(self.start_time_ns.get(turn))
+        };
+        let asks = keep.asks(&Finished {
+            record,
+            status: self.status.get(turn),
+            root_ns: self.is_root.then(took_ns),
+        });
+        if let Some(reason) = asks {
+            self.trace().ask_to_keep(reason);
+        }
     }
 
     /// Ends the handle's life without an end time, unless it has one; says where it stood.

@@ -9,6 +9,7 @@ use crate::chunk::{Added, Chunk, ChunkSlot, InstrumentationScope};
 use crate::clock::Anchor;
 use crate::counter::Reason;
 use crate::id::TraceId;
+use crate::keep;
 use crate::pipeline::Pipeline;
 use crate::pipeline::open::Place;
 use crate::record::Measured;
@@ -57,6 +58,10 @@ pub struct Trace {
     pipeline: Arc<Pipeline>,
     head: Head,
     verdict: AtomicU8,
+    /// Why it shall be kept, though the sampler turned it down; 0 while nothing asks.
+    asked: AtomicU8,
+    /// Why it was; 0 where it was not, or where that was decided otherwise.
+    kept: AtomicU8,
     /// Somebody decided by hand: no sampler is asked any more.
     by_hand: AtomicBool,
     /// Some spans have no record, or are gone already: a decision cannot reach all of them.
@@ -110,6 +115,8 @@ impl Trace {
         let begun = Arc::get_mut(&mut trace).expect("nobody else has a spare trace");
         let verdict = begin(&mut begun.head);
         *begun.verdict.get_mut() = verdict as u8;
+        *begun.asked.get_mut() = 0;
+        *begun.kept.get_mut() = 0;
         *begun.by_hand.get_mut() = false;
         *begun.incomplete.get_mut() = verdict == Verdict::Unrecorded;
         *begun.ended.get_mut() = false;
@@ -130,6 +137,8 @@ impl Trace {
                 anchor: Anchor::default(),
             },
             verdict: AtomicU8::new(Verdict::Unrecorded as u8),
+            asked: AtomicU8::new(0),
+            kept: AtomicU8::new(0),
             by_hand: AtomicBool::new(false),
             incomplete: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -242,8 +251,16 @@ impl Trace {
             counters.dropped.add(Reason::QueueFull, 1);
             return;
         }
-        let fits = queue.reserve(turn, 1, span.len());
+        if is_root {
+            self.decide();
+        }
         if is_root && !self.used.load(Ordering::Relaxed) {
+            if follows && self.verdict() != Verdict::Sampled {
+                // Nothing waits to be dropped with it: it need not be written.
+                counters.dropped.add(Reason::Unsampled, 1);
+                return;
+            }
+            let fits = queue.reserve(turn, 1, span.len());
             let mut chunk = self.pipeline.chunks().take(turn, span.len());
             chunk.begin(scope, follows);
             chunk.add_to_first(|buffer| span.write(buffer));
@@ -255,6 +272,7 @@ impl Trace {
             }
             return;
         }
+        let fits = queue.reserve(turn, 1, span.len());
         let added = self.add_to_chunk(turn, scope, follows, span);
         if !fits {
             self.overflow(turn);
@@ -286,10 +304,7 @@ impl Trace {
 
     /// The root has finished, or is gone: hands over the rest, whatever is still open under it.
     pub(crate) fn end(&self, turn: Turn<'_>) {
-        if self.verdict() == Verdict::Undecided {
-            self.verdict
-                .store(Verdict::Dropped as u8, Ordering::Relaxed);
-        }
+        self.decide();
         // Before the chunk is taken: a child that adds after that sees it, and hands over itself.
         self.ended.store(true, Ordering::Release);
         if self.used.load(Ordering::Relaxed) {
@@ -299,6 +314,53 @@ impl Trace {
             self.place.set(turn, None);
             self.pipeline.open_traces().remove(place);
         }
+    }
+
+    /// A span that finished asks that the trace be kept. The first to ask is remembered.
+    pub(crate) fn ask_to_keep(&self, reason: keep::Reason) {
+        if self.asked.load(Ordering::Relaxed) == 0 {
+            self.asked.store(reason as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// The root is over: what is undecided then is kept if anything asks for that, else dropped.
+    #[inline]
+    fn decide(&self) {
+        if self.verdict() == Verdict::Undecided {
+            self.decide_late();
+            self.settle(Verdict::Dropped);
+        }
+    }
+
+    /// Keeps the trace, if anything asks for that and there is budget.
+    #[cold]
+    fn decide_late(&self) {
+        let asked = self.asked.load(Ordering::Relaxed);
+        let Some(keep) = self.pipeline.keep().filter(|_| asked != 0) else {
+            return;
+        };
+        let counters = self.pipeline.counters();
+        if keep
+            .budget
+            .as_ref()
+            .is_none_or(|budget| budget.takes(self.now_ns()))
+        {
+            // Before the verdict: whoever sees that sees this.
+            self.kept.store(asked, Ordering::Relaxed);
+            if self.settle(Verdict::Sampled) {
+                counters.kept_traces.add(1);
+            }
+        } else if self.settle(Verdict::Dropped) {
+            counters.over_budget.add(1);
+        }
+    }
+
+    /// Decides a trace that is undecided; the worker may do so as well. True for who did.
+    fn settle(&self, verdict: Verdict) -> bool {
+        let (undecided, verdict) = (Verdict::Undecided as u8, verdict as u8);
+        self.verdict
+            .compare_exchange(undecided, verdict, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// Hands over what has finished so far. The worker does it when spans grew old, flush and
@@ -328,6 +390,9 @@ impl Trace {
         }
         if !last {
             self.incomplete.store(true, Ordering::Relaxed);
+            if self.verdict() == Verdict::Undecided {
+                self.decide_late();
+            }
         }
         if chunk.is_roomy() {
             let chunks = self.pipeline.chunks();
@@ -350,6 +415,8 @@ impl Trace {
         let verdict = self.verdict();
         if verdict != Verdict::Sampled {
             self.drop_followers(verdict, &mut chunk);
+        } else if self.pipeline.keep().is_some() {
+            chunk.kept = keep::Reason::from_number(self.kept.load(Ordering::Relaxed));
         }
         if chunk.spans() > 0 {
             self.pipeline.enqueue(turn, chunk);

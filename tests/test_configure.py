@@ -237,6 +237,7 @@ def test_flush_and_shutdown_say_that_all_is_sent(recording):
 _STATS = {
     *("started", "sampled", "recorded", "finished", "sent", "dropped", "abandoned", "discarded"),
     *("ignored_writes", "dropped_values", "left_blocks", "lost_detachments", "open_spans"),
+    *("kept_traces", "over_budget"),
     *("queued_spans", "queued_bytes", "queue_high_water", "worker", "last_error"),
 }
 _REASONS = {

@@ -46,6 +46,7 @@ pub(crate) fn pipeline(sampler: Sampler) -> (Arc<Pipeline>, Memory) {
         sampler,
         sampling_rate: None,
         late_sampling: false,
+        keep: None,
         forgets: false,
         clock: Clock::System,
     };

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nanospan._core import (
+        Keep,
         QueueConfig,
         SpanLimits,
         _Exporter,  # pyright: ignore[reportPrivateUsage]
@@ -28,6 +29,7 @@ def configure(
     limits: SpanLimits | None = None,
     queue: QueueConfig | None = None,
     late_sampling: bool = False,
+    keep: Keep | None = None,
 ) -> None:
     """Build the pipeline that all tracers use from now on, those taken before included.
 
@@ -40,7 +42,7 @@ def configure(
     `sampling_rate` is a number from 0 to 1: 0.1 samples 1 of every 10 requests; or a `sampler` is
     asked for every span; with neither every request is sampled. With `late_sampling` also what the
     sampler drops is recorded until its local trace ends, so that `set_should_sample` can bring it
-    back.
+    back; with `keep` too, and what that asks for is brought back by itself.
 
     A second call builds a new pipeline and ends the old one, which sends what it has within two
     seconds; a span finishes into the pipeline it began in. Raises `TypeError` or `ValueError`
@@ -68,4 +70,5 @@ def configure(
         limits=_environment.limits(environ) if limits is None else limits,
         queue=_environment.queue(environ) if queue is None else queue,
         late_sampling=late_sampling,
+        keep=keep,
     )

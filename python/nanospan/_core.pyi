@@ -650,6 +650,8 @@ class _Stats(TypedDict):
     ignored_writes: int  # writes to ended spans
     dropped_values: int  # attribute values of a type that could not be kept
     left_blocks: int  # with blocks left in another context than they were entered in
+    kept_traces: int  # traces that a late decision kept
+    over_budget: int  # traces that it would have kept, had there been budget
     # Of the OpenTelemetry face, since the program began: Contexts that stayed current, as too many
     # were detached in other contexts than their own.
     lost_detachments: int
@@ -659,6 +661,37 @@ class _Stats(TypedDict):
     queue_high_water: int
     worker: Literal["not_started", "running", "stopped"]
     last_error: str | None
+
+@final
+class KeepRule:
+    """Which spans have their trace kept: those that match all that is given.
+
+    `name` is a pattern of the span's name, in which `*` stands for any text and `?` for any
+    character. `attributes` is a mapping: the span has each of them when it finishes, with this value,
+    or with any where that is None. At least one of both is given. Raises `TypeError` or `ValueError`
+    naming the argument.
+    """
+    def __new__(
+        cls, *, name: str | None = None, attributes: _Attributes | None = None
+    ) -> KeepRule: ...
+
+@final
+class Keep:
+    """Which traces that the sampler turned down are kept all the same, decided when their root finishes.
+
+    With `errors` those in which the status of a span is ERROR; with `slower_than` those whose root
+    took more seconds; with `rules`, a list or tuple of `KeepRule`, those in which a span matches one.
+    No more than `max_traces_per_second` are, where it is given. Raises `TypeError` or `ValueError`
+    naming the argument.
+    """
+    def __new__(
+        cls,
+        *,
+        errors: bool = True,
+        slower_than: float | None = None,
+        rules: Sequence[KeepRule] = (),
+        max_traces_per_second: float | None = None,
+    ) -> Keep: ...
 
 @final
 class ManualClock:
@@ -686,6 +719,7 @@ def _configure(
     limits: SpanLimits | None = None,
     queue: QueueConfig | None = None,
     late_sampling: bool = ...,
+    keep: Keep | None = None,
     clock: ManualClock | None = None,
     ids: ScriptedIds | None = None,
 ) -> None: ...
@@ -711,8 +745,8 @@ def stats() -> _Stats:
     `abandoned` (never finished), `discarded` (released before they finished), `open_spans`, and
     `queued_spans` with `queued_bytes` and `queue_high_water` for what has finished and is not sent.
     Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`,
-    `lost_detachments`, the state of the `worker`, and `last_error` of an exporter. Keys may be
-    added.
+    `lost_detachments`, the traces that a late decision kept (`kept_traces`) or would have
+    (`over_budget`), the state of the `worker`, and `last_error` of an exporter. Keys may be added.
     """
 
 # What `flush_async` asks; no part of the public surface.

@@ -74,6 +74,14 @@ class RateLimited(TraceIdRatio):
     """Samples nothing here."""
 
 
+class Keep(_Anything):
+    """Keeps nothing here."""
+
+
+class KeepRule(_Anything):
+    """Matches nothing here."""
+
+
 class SpanLimits(_Anything):
     """Limits nothing here."""
 
@@ -277,6 +285,7 @@ def stats() -> dict[str, Any]:
     counts = (
         *("started", "sampled", "recorded", "finished", "sent", "abandoned", "discarded"),
         *("ignored_writes", "dropped_values", "left_blocks", "lost_detachments"),
+        *("kept_traces", "over_budget"),
         *("open_spans", "queued_spans", "queued_bytes", "queue_high_water"),
     )
     reasons = "queue_full unsampled late_undecided export_failed rejected shutdown live_limit"

@@ -16,6 +16,7 @@ use crate::export::file::FileOut;
 use crate::export::http::{HttpConfig, HttpOut};
 use crate::export::memory::Memory;
 use crate::id::Script;
+use crate::keep::Keep;
 use crate::limits::SpanLimits;
 use crate::otlp::json;
 use crate::otlp::message::TracesData;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub sampling_rate: Option<Ratio>,
     /// Records also what the sampler drops, until the trace ends.
     pub late_sampling: bool,
+    /// What of that is kept though nobody asks for it by hand.
+    pub keep: Option<Arc<Keep>>,
     /// True where finished spans are kept for nobody: not sent, and not read.
     pub forgets: bool,
     /// What time it is.

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::counter::{Counters, Reason};
 use crate::export::queue::Queue;
 use crate::id::Ids;
+use crate::keep::Keep;
 use crate::limits::SpanLimits;
 use crate::notice::Notices;
 use crate::otlp::encode;
@@ -125,6 +126,7 @@ impl Pipeline {
             queue: self.settings.queue.clone(),
             sampler: self.settings.sampler.clone(),
             clock: self.settings.clock.clone(),
+            keep: self.settings.keep.clone(),
             ..*self.settings
         };
         Self::new(Config {
@@ -304,6 +306,12 @@ impl Pipeline {
 
     pub(crate) fn late_sampling(&self) -> bool {
         self.settings.late_sampling
+    }
+
+    /// What is kept of that.
+    #[inline]
+    pub(crate) fn keep(&self) -> Option<&Keep> {
+        self.settings.keep.as_deref()
     }
 
     pub(crate) fn max_batch_size(&self) -> usize {

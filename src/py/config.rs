@@ -11,6 +11,7 @@ use super::clock::{PyManualClock, PyScriptedIds};
 use super::error::{cannot_open, misuse, wrong_type};
 use super::exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
 use super::flush::timeout_of;
+use super::keep;
 use super::lifecycle;
 use super::otel;
 use super::sampler;
@@ -170,7 +171,7 @@ impl PyQueueConfig {
 /// `detected` are resource attributes that `resource` overrides; given, the process's own are added
 /// to them. Tests choose the clock and the ids.
 #[pyfunction]
-#[pyo3(name = "_configure", signature = (*, service_name=None, resource=None, detected=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing, clock=None, ids=None))]
+#[pyo3(name = "_configure", signature = (*, service_name=None, resource=None, detected=None, exporter=None, sampling_rate=None, sampler=None, limits=None, queue=None, late_sampling=Given::Missing, keep=None, clock=None, ids=None))]
 #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
 pub(crate) fn configure(
     py: Python<'_>,
@@ -183,6 +184,7 @@ pub(crate) fn configure(
     limits: Option<&Bound<'_, PyAny>>,
     queue: Option<&Bound<'_, PyAny>>,
     late_sampling: Given<'_>,
+    keep: Option<&Bound<'_, PyAny>>,
     clock: Option<&Bound<'_, PyManualClock>>,
     ids: Option<&Bound<'_, PyScriptedIds>>,
 ) -> PyResult<()> {
@@ -190,6 +192,7 @@ pub(crate) fn configure(
         .as_ref()
         .map_or(Ok(false), |c| argument::boolean("late_sampling", c))?;
     let (sampler, sampling_rate) = sampler_of(sampling_rate, sampler)?;
+    let keep = keep::keep_of(keep)?;
     let settings = Settings {
         exporters: exporters_of(exporter)?,
         resource: resource_of(service_name, resource, detected)?,
@@ -197,7 +200,8 @@ pub(crate) fn configure(
         queue: queue_of(queue)?,
         sampler,
         sampling_rate,
-        late_sampling,
+        late_sampling: late_sampling || keep.is_some(),
+        keep,
         forgets: false,
         clock: clock.map_or(Clock::System, |clock| clock.get().clock()),
     };
@@ -228,6 +232,7 @@ pub(super) fn pipeline_of_provider(
         sampler,
         sampling_rate,
         late_sampling: false,
+        keep: None,
         clock: Clock::System,
     };
     let settings = Arc::new(settings);
@@ -289,8 +294,8 @@ pub(crate) fn shutdown(py: Python<'_>, timeout: Given<'_>) -> PyResult<bool> {
 /// `abandoned` (never finished), `discarded` (released before they finished), `open_spans`, and
 /// `queued_spans` with `queued_bytes` and `queue_high_water` for what has finished and is not sent.
 /// Also `ignored_writes` to ended spans, `dropped_values` of attributes, `left_blocks`,
-/// `lost_detachments`, the state of the `worker`, and `last_error` of an exporter. Keys may be
-/// added.
+/// `lost_detachments`, the traces that a late decision kept (`kept_traces`) or would have
+/// (`over_budget`), the state of the `worker`, and `last_error` of an exporter. Keys may be added.
 #[pyfunction]
 pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let pipeline = lifecycle::current_or_last(py);
@@ -313,6 +318,8 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("ignored_writes", counters.ignored_writes.get()),
         ("dropped_values", counters.dropped_values.get()),
         ("left_blocks", counters.left_blocks.get()),
+        ("kept_traces", counters.kept_traces.get()),
+        ("over_budget", counters.over_budget.get()),
         ("lost_detachments", otel::lost()),
     ] {
         stats.set_item(key, count)?;

@@ -16,6 +16,7 @@ mod ffi;
 mod flush;
 mod fork;
 mod hint;
+mod keep;
 mod lifecycle;
 mod otel;
 mod sampler;
@@ -37,8 +38,8 @@ mod _core {
 
     use super::ffi::Recycled;
     use super::{
-        block, clock, config, context, data, error, exporter, fast, ffi, hint, otel, sampler, span,
-        start, tracer, view,
+        block, clock, config, context, data, error, exporter, fast, ffi, hint, keep, otel, sampler,
+        span, start, tracer, view,
     };
 
     #[pymodule_export]
@@ -59,6 +60,8 @@ mod _core {
     use error::ReleasedSpanError;
     #[pymodule_export]
     use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
+    #[pymodule_export]
+    use keep::{PyKeep, PyKeepRule};
     #[pymodule_export]
     use otel::{
         PyContextToken, PyOtelTemplate, PyProvider, attach, detach, get_current, install, read_by,

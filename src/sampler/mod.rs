@@ -25,6 +25,7 @@ pub use limit::RateLimit;
 pub use parent::ParentBased;
 pub use probability::{Probability, adjusted_count};
 pub use ratio::{Ratio, SettableRatio, Strategy};
+pub(crate) use rule::is_like;
 pub use rule::{Rule, RuleBased};
 
 /// Decides whether a span is sampled.
@@ -163,6 +164,11 @@ enum Count {
 /// and who reads a threshold below one that was not sampled would sample. None where nothing changes.
 pub fn without_threshold(state: &str) -> Option<Arc<str>> {
     trace_state::with_threshold(state, None)
+}
+
+/// The `tracestate` of a span that was not chosen by chance: it stands for itself only.
+pub(crate) fn with_count_of_one(state: &str) -> Arc<str> {
+    trace_state::with_threshold(state, Some(0)).unwrap_or_else(|| state.into())
 }
 
 /// Which spans a sampler is asked about.

@@ -18,10 +18,10 @@ pub struct Rule {
 
 impl Rule {
     fn is_for(&self, question: &Question<'_>) -> bool {
-        let is_like = |pattern: Option<&str>, text| pattern.is_none_or(|own| matches(own, text));
+        let fits = |pattern: Option<&str>, text| pattern.is_none_or(|own| is_like(own, text));
         self.kind.is_none_or(|kind| kind == question.kind)
-            && is_like(self.tracer.as_deref(), question.tracer)
-            && is_like(self.name.as_deref(), question.name)
+            && fits(self.tracer.as_deref(), question.tracer)
+            && fits(self.name.as_deref(), question.name)
     }
 }
 
@@ -42,7 +42,7 @@ impl RuleBased {
 }
 
 /// True for text like the pattern, in which `*` stands for any text and `?` for any character.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn is_like(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.chars(), text.chars());
     // What follows the last `*`, and the text that it has not swallowed yet.
     let mut star = None;
@@ -71,7 +71,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::is_like;
 
     #[test]
     fn a_star_is_any_text_and_a_question_mark_any_character() {
@@ -87,7 +87,7 @@ mod tests {
             ("a*b*c", "a-b-b-c"),
             ("**", "x"),
         ] {
-            assert!(matches(pattern, text), "{pattern} {text}");
+            assert!(is_like(pattern, text), "{pattern} {text}");
         }
         for (pattern, text) in [
             ("", "x"),
@@ -99,7 +99,7 @@ mod tests {
             ("a*b*c", "a-c-b"),
             ("*ab", "aab/b"),
         ] {
-            assert!(!matches(pattern, text), "{pattern} {text}");
+            assert!(!is_like(pattern, text), "{pattern} {text}");
         }
     }
 }

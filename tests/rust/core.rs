@@ -39,6 +39,7 @@ fn settings(memory: &Memory) -> Settings {
         sampler: Sampler::AlwaysOn,
         sampling_rate: None,
         late_sampling: false,
+        keep: None,
         forgets: false,
         clock: Clock::System,
     }

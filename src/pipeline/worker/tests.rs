@@ -31,6 +31,7 @@ fn pipeline(memory: &Memory) -> Arc<Pipeline> {
         sampler: Sampler::AlwaysOn,
         sampling_rate: None,
         late_sampling: false,
+        keep: None,
         forgets: false,
         clock: Clock::System,
     };
