@@ -26,6 +26,7 @@
 //! | [`turn`] | the proof that one thread at a time is at the application's side of all this |
 //! | [`counter`], [`notice`] | what is counted, and what waits for the application's log |
 //! | [`sys`], [`thread`], `sync` | what only the operating system or the processor knows; our threads; locks and atomics, Loom's in its tests |
+//! | [`propagation`] | what travels with requests, a file for each header format |
 //! | [`view`] | traces as text, for the console exporter and `nanospan view` |
 //! | `py` | the Python module; without the feature `python` the crate is the core alone |
 //!
@@ -57,6 +58,7 @@ pub mod limits;
 pub mod notice;
 pub mod otlp;
 pub mod pipeline;
+pub mod propagation;
 #[cfg(feature = "python")]
 mod py;
 pub mod record;
