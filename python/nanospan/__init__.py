@@ -18,6 +18,7 @@ except ImportError as error:
 
 from nanospan._configure import configure
 from nanospan._core import (
+    PRESERVE,
     ROOT,
     AlwaysOff,
     AlwaysOn,
@@ -26,8 +27,10 @@ from nanospan._core import (
     MemoryExporter,
     OtlpExporter,
     ParentBased,
+    Propagation,
     QueueConfig,
     ReleasedSpanError,
+    RemoteContext,
     Span,
     SpanContext,
     SpanData,
@@ -35,6 +38,7 @@ from nanospan._core import (
     TraceIdRatio,
     Tracer,
     flush,
+    propagation,
     shutdown,
     stats,
     tracing,
@@ -45,6 +49,7 @@ from nanospan._enum import SpanKind, StatusCode
 from nanospan._flush import flush_async
 
 __all__ = [
+    "PRESERVE",
     "ROOT",
     "AlwaysOff",
     "AlwaysOn",
@@ -56,8 +61,10 @@ __all__ = [
     "MemoryExporter",
     "OtlpExporter",
     "ParentBased",
+    "Propagation",
     "QueueConfig",
     "ReleasedSpanError",
+    "RemoteContext",
     "Span",
     "SpanContext",
     "SpanData",
@@ -70,6 +77,7 @@ __all__ = [
     "flush",
     "flush_async",
     "install",
+    "propagation",
     "shutdown",
     "stats",
     "tracing",

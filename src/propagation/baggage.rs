@@ -49,6 +49,13 @@ impl Baggage {
         self.set_entry(key, value, "")
     }
 
+    /// The same with the properties that the key has in `before`, if it has this value there.
+    pub fn set_like(&mut self, key: &str, value: &str, before: &Self) -> bool {
+        let mut entries = before.entries.iter();
+        let like = entries.find(|entry| &*entry.key == key && &*entry.value == value);
+        self.set_entry(key, value, like.map_or("", |entry| &entry.properties))
+    }
+
     fn set_entry(&mut self, key: &str, value: &str, properties: &str) -> bool {
         let found = self.entries.iter().position(|entry| &*entry.key == key);
         let freed = found.map_or(0, |index| self.entries[index].size());

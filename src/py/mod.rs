@@ -3,6 +3,7 @@
 
 mod argument;
 mod block;
+mod carrier;
 mod chain;
 mod clock;
 mod config;
@@ -18,6 +19,8 @@ mod fork;
 mod hint;
 mod lifecycle;
 mod otel;
+mod propagation;
+mod remote;
 mod sampler;
 mod scope;
 mod span;
@@ -37,8 +40,8 @@ mod _core {
 
     use super::ffi::Recycled;
     use super::{
-        block, clock, config, context, data, error, exporter, fast, ffi, hint, otel, sampler, span,
-        start, tracer, view,
+        block, clock, config, context, data, error, exporter, fast, ffi, hint, otel, propagation,
+        remote, sampler, span, start, tracer, view,
     };
 
     #[pymodule_export]
@@ -61,6 +64,10 @@ mod _core {
     use exporter::{PyConsoleExporter, PyFileExporter, PyMemoryExporter, PyOtlpExporter};
     #[pymodule_export]
     use otel::{PyContextToken, PyOtelTemplate, PyProvider, attach, detach, install, share};
+    #[pymodule_export]
+    use propagation::PyPropagation;
+    #[pymodule_export]
+    use remote::PyRemoteContext;
     #[pymodule_export]
     use sampler::{PyAlwaysOff, PyAlwaysOn, PyParentBased, PyTraceIdRatio};
     #[pymodule_export]
@@ -86,6 +93,11 @@ mod _core {
         module.add("_OtelSpan", module.py().get_type::<otel::PyOtelSpan>())?;
         module.add("_OtelTracer", module.py().get_type::<otel::PyOtelTracer>())?;
         module.add("ROOT", Py::new(module.py(), PyRoot)?)?;
+        module.add("PRESERVE", propagation::PRESERVE)?;
+        module.add(
+            "propagation",
+            Py::new(module.py(), PyPropagation::global())?,
+        )?;
         module.add("tracing", PyTracer::global(module.py())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

@@ -1,0 +1,572 @@
+//! `Propagation`: which formats are read and written, and who is trusted.
+
+use std::ffi::CStr;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString};
+
+use super::argument::{self, Given};
+use super::carrier::{self, Style, Wanted};
+use super::context::PySpanContext;
+use super::error::{wrong_type, wrong_value};
+use super::ffi::{Arguments, Method, slow};
+use super::lifecycle;
+use super::remote::{PyRemoteContext, named};
+use super::scope::{self, Above, Scope};
+use super::span::PySpan;
+use super::tracer::PyTracer;
+use super::value::text;
+use crate::context::SpanContext;
+use crate::id::SpanId;
+use crate::propagation::baggage::{self, Limits};
+use crate::propagation::{self, Format, Header, MissingId, RemoteContext, Trust, Warning, w3c};
+use crate::span::Span;
+use crate::tracer::DEFAULT_NAMESPACE;
+
+/// Reads what came with a request, and writes what goes out with the next.
+///
+/// `extract` names the formats to read: `w3c`, `b3` (both shapes), `jaeger`, `ot`, `datadog`,
+/// `aws`, `gcp`, `instana`. They are tried in this order, and the first that finds a trace id or a
+/// decision counts; `baggage` is read beside them. `inject` names those to write; it may have
+/// `b3-single` and `PRESERVE` too, which is the format in which the request came, else
+/// `default_format`. `clear` names headers that `propagate` removes.
+///
+/// `trust` is "continue", "restart" or "ignore": the caller's trace goes on, or a new one begins
+/// with a link to it, or nothing of it is read; or a function that is given the headers and returns
+/// one of these. A trace that begins anew takes over no baggage and no decision.
+///
+/// `baggage_keys` are the baggage entries that may come in and go out; None for all. No more than
+/// 180 entries and 8,192 bytes of baggage travel (W3C Baggage, "Limits"). Raises `TypeError` or
+/// `ValueError` naming the argument.
+#[pyclass(frozen, name = "Propagation", module = "nanospan")]
+pub(crate) struct PyPropagation {
+    /// The shared one is set up at its first use.
+    settings: PyOnceLock<Settings>,
+}
+
+struct Settings {
+    extract: Vec<Format>,
+    inject: Vec<Outgoing>,
+    clear: Vec<String>,
+    default_format: Format,
+    trust: Rule,
+    /// None where baggage is not read.
+    incoming: Option<Limits>,
+    /// None where baggage is not written.
+    outgoing: Option<Limits>,
+    limits: Limits,
+    wanted: Wanted,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Outgoing {
+    Format(Format),
+    Preserve,
+}
+
+enum Rule {
+    Always(Trust),
+    Ask(Py<PyAny>),
+}
+
+/// The name that stands for the format of the request.
+pub(super) const PRESERVE: &str = "preserve";
+const BAGGAGE: &str = "baggage";
+
+impl PyPropagation {
+    /// The one that everybody shares, `nanospan.propagation`. `OTEL_PROPAGATORS` says what it does.
+    pub(crate) fn global() -> Self {
+        Self {
+            settings: PyOnceLock::new(),
+        }
+    }
+
+    fn settings(&self, py: Python<'_>) -> PyResult<&Settings> {
+        self.settings.get_or_try_init(py, || {
+            let formats = py
+                .import("nanospan._environment")?
+                .getattr("propagators")?
+                .call1((py.import("os")?.getattr("environ")?,))?;
+            let (extract, inject): (Bound<'_, PyAny>, Bound<'_, PyAny>) = formats.extract()?;
+            Settings::check(Some(&extract), Some(&inject), None, None, None, None)
+        })
+    }
+
+    fn read(
+        settings: &Settings,
+        headers: &Bound<'_, PyAny>,
+        trust: Trust,
+    ) -> PyResult<PyRemoteContext> {
+        if trust == Trust::Ignore {
+            return Ok(PyRemoteContext::default());
+        }
+        let headers = carrier::read(headers, &settings.wanted)?;
+        let mut warnings = Vec::new();
+        let limits = settings.incoming.as_ref();
+        let mut context = propagation::extract(&headers, &settings.extract, limits, &mut warnings);
+        if settings.limits.keys.is_some() {
+            context.baggage.keep(&settings.limits);
+        }
+        let link = (trust == Trust::Restart).then(|| context.span_context());
+        if trust == Trust::Restart {
+            context = context.restarted();
+        }
+        Ok(PyRemoteContext {
+            context,
+            link: link.flatten(),
+            warnings,
+        })
+    }
+}
+
+#[pymethods]
+impl PyPropagation {
+    #[new]
+    #[pyo3(signature = (*, extract=Given::Missing, inject=Given::Missing, clear=Given::Missing, default_format=Given::Missing, trust=Given::Missing, baggage_keys=None),
+           text_signature = "(*, extract=('w3c', 'baggage'), inject=('w3c', 'baggage'), clear=(), default_format='w3c', trust='continue', baggage_keys=None)")]
+    fn new(
+        py: Python<'_>,
+        extract: Given<'_>,
+        inject: Given<'_>,
+        clear: Given<'_>,
+        default_format: Given<'_>,
+        trust: Given<'_>,
+        baggage_keys: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let given = [&extract, &inject, &clear, &default_format, &trust].map(Given::as_ref);
+        let [extract, inject, clear, default_format, trust] = given;
+        let settings =
+            Settings::check(extract, inject, clear, default_format, trust, baggage_keys)?;
+        let made = Self::global();
+        let _ = made.settings.set(py, settings);
+        Ok(made)
+    }
+
+    /// What came with a request.
+    ///
+    /// `headers` is a mapping of names to text, bytes or a list of them; an iterable of pairs, as
+    /// ASGI and gRPC have it; any container of an HTTP library; a WSGI environ; or `os.environ`.
+    /// Names are compared without regard to case. What the headers say never raises: what cannot be
+    /// used is left out, named in `warnings` of the answer, and logged at most once a minute.
+    ///
+    /// `trust` is as for the class, for this call; None is the instance's. Raises `TypeError` or
+    /// `ValueError` naming the argument.
+    #[pyo3(signature = (headers, *, trust=None))]
+    fn extract(
+        &self,
+        py: Python<'_>,
+        headers: &Bound<'_, PyAny>,
+        trust: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyRemoteContext> {
+        let settings = self.settings(py)?;
+        let trust = match trust {
+            None => settings.trust.ask(headers)?,
+            Some(trust) => Rule::check(trust)?.ask(headers)?,
+        };
+        let remote = Self::read(settings, headers, trust)?;
+        log_unread(py, &remote.warnings);
+        Ok(remote)
+    }
+
+    /// Writes the context of a span into headers, and returns them.
+    ///
+    /// `headers` is a dict or another mapping, or a list of pairs, which are changed; a tuple of
+    /// pairs, which is not; or None for a new dict. With `environ` names are those of environment
+    /// variables. `span` is a `Span` or a `SpanContext`; None is the active span, and where none is
+    /// active `remote` goes on as it came. `remote` is what travels beside the ids; None is the
+    /// `RemoteContext` that is current. Where there is nothing to send nothing is written. A format
+    /// that cannot do without an id that is missing is left out and logged. Raises `TypeError`
+    /// naming the argument.
+    #[pyo3(signature = (headers=None, *, span=None, remote=None, environ=Given::Missing),
+           text_signature = "($self, headers=None, *, span=None, remote=None, environ=False)")]
+    fn inject<'py>(
+        &self,
+        py: Python<'py>,
+        headers: Option<&Bound<'py, PyAny>>,
+        span: Option<&Bound<'py, PyAny>>,
+        remote: Option<&Bound<'py, PyAny>>,
+        environ: Given<'_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let environ = environ
+            .as_ref()
+            .map(|came| argument::boolean("environ", came));
+        let style = match environ.transpose()? {
+            Some(true) => Style::Variable,
+            Some(false) | None => Style::Header,
+        };
+        let sender = match span {
+            None => Sender::active(py)?,
+            Some(span) => Sender::of(span)?,
+        };
+        let current = match remote {
+            None => PyRemoteContext::current(py)?,
+            Some(came) => Some(
+                came.cast::<PyRemoteContext>()
+                    .map_err(|_| wrong_type("remote", "a RemoteContext or None", came))?
+                    .clone(),
+            ),
+        };
+        let context = sender.context(current.as_ref().map(Bound::get));
+        let written = self.settings(py)?.written(context.as_ref());
+        log_unwritten(py, &written.missing);
+        let new = headers.is_none().then(|| PyDict::new(py).into_any());
+        let headers = headers.or(new.as_ref()).expect("given, or made just now");
+        carrier::write(headers, &written.headers, style)
+    }
+
+    /// Passes a request on: what came with it, what `callback` makes of that, what goes out.
+    ///
+    /// `callback` is given the `RemoteContext` and returns what to send: a `RemoteContext`, a
+    /// `Span`, a `SpanContext`, or None for what came. The answer has all the headers, without those
+    /// of `clear`, and with those of `inject` in the place of what came under their names: a dict
+    /// for a dict, else a list of pairs. What `callback` raises goes to the caller.
+    #[pyo3(signature = (headers, callback, *, trust=None))]
+    fn propagate<'py>(
+        &self,
+        py: Python<'py>,
+        headers: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        trust: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let settings = self.settings(py)?;
+        let remote = Bound::new(py, self.extract(py, headers, trust)?)?;
+        let answer = callback.call1((&remote,))?;
+        let context = if answer.is_none() {
+            Some(remote.get().context.clone())
+        } else if let Ok(answer) = answer.cast::<PyRemoteContext>() {
+            Some(answer.get().context.clone())
+        } else {
+            Sender::of(&answer)?.context(Some(remote.get()))
+        };
+        let written = settings.written(context.as_ref());
+        log_unwritten(py, &written.missing);
+        carrier::rewritten(headers, &written.headers, &settings.clear)
+    }
+}
+
+/// Whose context goes out.
+enum Sender {
+    /// Nobody's: what came goes on.
+    None,
+    Span(SpanContext, Option<SpanId>),
+}
+
+impl Sender {
+    /// The active span of the default namespace.
+    fn active(py: Python<'_>) -> PyResult<Self> {
+        static SCOPE: PyOnceLock<&'static Scope> = PyOnceLock::new();
+        if !PyTracer::is_configured(py) {
+            return Ok(Self::None);
+        }
+        let scope = SCOPE.get_or_try_init(py, || scope::of_namespace(py, DEFAULT_NAMESPACE))?;
+        Ok(match scope.above(py)? {
+            Above::Span(span) => Self::of_span(span.as_ref().and_then(|span| span.get().core())),
+            Above::Context(context) => Self::Span(*context, None),
+        })
+    }
+
+    fn of_span(span: Option<&Span>) -> Self {
+        span.map_or(Self::None, |span| {
+            Self::Span(span.context(), span.parent_id())
+        })
+    }
+
+    fn of(came: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(span) = came.cast::<PySpan>() {
+            return Ok(Self::of_span(span.get().core()));
+        }
+        if let Ok(context) = came.cast::<PySpanContext>() {
+            let context = context.get().0.clone();
+            return Ok(context.map_or(Self::None, |context| Self::Span(context, None)));
+        }
+        Err(wrong_type("span", "a Span, a SpanContext or None", came))
+    }
+
+    fn context(&self, remote: Option<&PyRemoteContext>) -> Option<RemoteContext> {
+        let remote = remote.map(|remote| &remote.context);
+        match self {
+            Self::None => remote.cloned(),
+            Self::Span(span, parent_id) => Some(match remote {
+                Some(remote) => remote.with_span(span, *parent_id),
+                None => RemoteContext::default().with_span(span, *parent_id),
+            }),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Written {
+    headers: Vec<Header>,
+    missing: Vec<MissingId>,
+}
+
+impl Settings {
+    fn check(
+        extract: Option<&Bound<'_, PyAny>>,
+        inject: Option<&Bound<'_, PyAny>>,
+        clear: Option<&Bound<'_, PyAny>>,
+        default_format: Option<&Bound<'_, PyAny>>,
+        trust: Option<&Bound<'_, PyAny>>,
+        baggage_keys: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let limits = Limits {
+            keys: baggage_keys
+                .map(|came| {
+                    Ok::<_, PyErr>(
+                        names("baggage_keys", came)?
+                            .into_iter()
+                            .map(Into::into)
+                            .collect(),
+                    )
+                })
+                .transpose()?,
+        };
+        let (extract, reads_baggage) = match extract {
+            None => (vec![Format::W3c], true),
+            Some(came) => incoming(came)?,
+        };
+        let (inject, writes_baggage) = match inject {
+            None => (vec![Outgoing::Format(Format::W3c)], true),
+            Some(came) => outgoing(came)?,
+        };
+        let clear = clear.map(|came| names("clear", came)).transpose()?;
+        Ok(Self {
+            wanted: Wanted::of(&extract, reads_baggage),
+            extract,
+            inject,
+            clear: clear.unwrap_or_default(),
+            default_format: default_format
+                .map_or(Ok(Format::W3c), |came| named("default_format", came))?,
+            trust: trust.map_or(Ok(Rule::Always(Trust::Continue)), Rule::check)?,
+            incoming: reads_baggage.then(|| limits.clone()),
+            outgoing: writes_baggage.then(|| limits.clone()),
+            limits,
+        })
+    }
+
+    fn written(&self, context: Option<&RemoteContext>) -> Written {
+        let mut written = Written::default();
+        let Some(context) = context else {
+            return written;
+        };
+        // Jaeger's and basictracer's headers have baggage too.
+        let mut allowed = None;
+        if self.limits.keys.is_some() && !context.baggage.is_empty() {
+            let context = allowed.insert(context.clone());
+            context.baggage.keep(&self.limits);
+        }
+        let context = allowed.as_ref().unwrap_or(context);
+        for outgoing in &self.inject {
+            let format = match outgoing {
+                Outgoing::Format(format) => *format,
+                Outgoing::Preserve => context.format.unwrap_or(self.default_format),
+            };
+            let result = format.write(context, &mut written.headers);
+            written.missing.extend(result.err());
+        }
+        if let Some(limits) = &self.outgoing {
+            baggage::write(&context.baggage, limits, &mut written.headers);
+        }
+        written
+    }
+
+    /// True where a span's context is all that goes out, in the one header of the standard.
+    fn is_standard(&self) -> bool {
+        self.inject == [Outgoing::Format(Format::W3c)]
+    }
+}
+
+impl Rule {
+    fn check(came: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if came.is_callable() {
+            return Ok(Self::Ask(came.clone().unbind()));
+        }
+        trust_named("trust", came).map(Self::Always)
+    }
+
+    fn ask(&self, headers: &Bound<'_, PyAny>) -> PyResult<Trust> {
+        match self {
+            Self::Always(trust) => Ok(*trust),
+            Self::Ask(function) => {
+                let answer = function.bind(headers.py()).call1((headers,))?;
+                trust_named("what trust returns", &answer)
+            }
+        }
+    }
+}
+
+fn trust_named(argument: &str, came: &Bound<'_, PyAny>) -> PyResult<Trust> {
+    const ALLOWED: &str = "'continue', 'restart' or 'ignore'";
+    let name = came
+        .cast::<PyString>()
+        .map_err(|_| wrong_type(argument, ALLOWED, came))?;
+    Ok(match &*text(name) {
+        "continue" => Trust::Continue,
+        "restart" => Trust::Restart,
+        "ignore" => Trust::Ignore,
+        _ => return Err(wrong_value(argument, ALLOWED, came)),
+    })
+}
+
+fn incoming(came: &Bound<'_, PyAny>) -> PyResult<(Vec<Format>, bool)> {
+    const ALLOWED: &str = "names of formats to read: w3c, b3, jaeger, ot, datadog, aws, gcp, \
+                           instana and baggage";
+    let (mut formats, mut baggage) = (Vec::new(), false);
+    for name in names("extract", came)? {
+        match Format::named(&name) {
+            _ if name == BAGGAGE => baggage = true,
+            // It is `b3` that reads both shapes.
+            Some(format) if format != Format::B3Single => formats.push(format),
+            _ => return Err(wrong_value("extract", ALLOWED, came)),
+        }
+    }
+    Ok((formats, baggage))
+}
+
+fn outgoing(came: &Bound<'_, PyAny>) -> PyResult<(Vec<Outgoing>, bool)> {
+    const ALLOWED: &str = "names of formats to write: w3c, b3, b3-single, jaeger, ot, datadog, \
+                           aws, gcp, instana, baggage and preserve";
+    let (mut formats, mut baggage) = (Vec::new(), false);
+    for name in names("inject", came)? {
+        match Format::named(&name) {
+            _ if name == BAGGAGE => baggage = true,
+            _ if name == PRESERVE => formats.push(Outgoing::Preserve),
+            Some(format) => formats.push(Outgoing::Format(format)),
+            None => return Err(wrong_value("inject", ALLOWED, came)),
+        }
+    }
+    Ok((formats, baggage))
+}
+
+/// Texts of an iterable that is no text itself.
+fn names(argument: &str, came: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    const ALLOWED: &str = "an iterable of str";
+    let wrong = |_| wrong_type(argument, ALLOWED, came);
+    if came.is_instance_of::<PyString>() {
+        return Err(wrong_type(argument, ALLOWED, came));
+    }
+    let mut names = Vec::new();
+    for name in came.try_iter().map_err(wrong)? {
+        let name = name?;
+        let name = name.cast::<PyString>();
+        let name = name.map_err(|_| wrong_type(argument, ALLOWED, came))?;
+        names.push(text(name).into_owned());
+    }
+    Ok(names)
+}
+
+fn log_unread(py: Python<'_>, warnings: &[Warning]) {
+    log(py, warnings, |warning| {
+        (
+            format!("header {warning}"),
+            format!("a request's headers could not be used as they came: {warning}"),
+        )
+    });
+}
+
+fn log_unwritten(py: Python<'_>, missing: &[MissingId]) {
+    log(py, missing, |MissingId { format, field }| {
+        let name = format.name();
+        (
+            format!("inject {name} {field}"),
+            format!("headers of the format {name} were not written: there is no {field}"),
+        )
+    });
+}
+
+/// Leaves a notice for each: its cause and its text.
+fn log<T>(py: Python<'_>, causes: &[T], notice: impl Fn(&T) -> (String, String)) {
+    if causes.is_empty() {
+        return;
+    }
+    let Some(pipeline) = PyTracer::pipeline(py) else {
+        return;
+    };
+    for cause in causes {
+        let (cause, text) = notice(cause);
+        pipeline.notices().leave(&cause, || text);
+    }
+    lifecycle::deliver(py, &pipeline);
+}
+
+type Answer<'py> = PyResult<Option<Bound<'py, PyAny>>>;
+
+/// `extract(dict)`, where all callers are treated alike.
+pub(super) struct Extract;
+
+impl Method for Extract {
+    type Class = PyPropagation;
+    const NAME: &'static CStr = c"extract";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyPropagation>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let (py, Some([headers])) = (this.py(), arguments.only()) else {
+            return Ok(None);
+        };
+        let Some(settings) = this.get().settings.get(py) else {
+            return Ok(None);
+        };
+        let Rule::Always(trust) = settings.trust else {
+            return Ok(None);
+        };
+        if !headers.is_exact_instance_of::<PyDict>() {
+            return Ok(None);
+        }
+        let remote = PyPropagation::read(settings, &headers, trust)?;
+        if !remote.warnings.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Bound::new(py, remote)?.into_any()))
+    }
+}
+
+/// `inject()` and `inject(dict)` of the active span in the standard's format.
+pub(super) struct Inject;
+
+impl Method for Inject {
+    type Class = PyPropagation;
+    const NAME: &'static CStr = c"inject";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyPropagation>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let py = this.py();
+        let headers = if let Some([headers]) = arguments.only() {
+            let Ok(headers) = headers.cast_exact::<PyDict>() else {
+                return Ok(None);
+            };
+            headers.to_owned()
+        } else if arguments.only::<0>().is_some() {
+            PyDict::new(py)
+        } else {
+            return Ok(None);
+        };
+        let settings = this
+            .get()
+            .settings
+            .get(py)
+            .filter(|settings| settings.is_standard());
+        let Some(settings) = settings else {
+            return Ok(None);
+        };
+        let Sender::Span(span, _) = Sender::active(py)? else {
+            return Ok(None);
+        };
+        let parent = w3c::traceparent(span.trace_id, span.span_id, span.trace_flags() as u8);
+        headers.set_item(intern!(py, "traceparent"), w3c::as_text(&parent))?;
+        if let Some(state) = w3c::writable(span.trace_state.as_deref()) {
+            headers.set_item(intern!(py, "tracestate"), state)?;
+        }
+        if let Some(remote) = PyRemoteContext::current(py)? {
+            let mut written = Vec::new();
+            if let Some(limits) = &settings.outgoing {
+                baggage::write(&remote.get().context.baggage, limits, &mut written);
+            }
+            for (name, value) in &written {
+                headers.set_item(name, value)?;
+            }
+        }
+        Ok(Some(headers.into_any()))
+    }
+}
