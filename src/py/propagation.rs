@@ -219,9 +219,9 @@ impl PyPropagation {
     /// Passes a request on: what came with it, what `callback` makes of that, what goes out.
     ///
     /// `callback` is given the `RemoteContext` and returns what to send: a `RemoteContext`, a
-    /// `Span`, a `SpanContext`, or None for what came. The answer has all the headers, without those
-    /// of `clear`, and with those of `inject` in the place of what came under their names: a dict
-    /// for a dict, else a list of pairs. What `callback` raises goes to the caller.
+    /// `Span`, a `SpanContext`, or None for what came. The answer has all the headers but those of
+    /// `clear`, and those of `inject` in the place of what came under their names: a dict for a
+    /// dict, else a list of pairs. What `callback` raises goes to the caller.
     #[pyo3(signature = (headers, callback, *, trust=None))]
     fn propagate<'py>(
         &self,

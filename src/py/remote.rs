@@ -210,7 +210,7 @@ impl PyRemoteContext {
         Ok(replaced)
     }
 
-    /// Makes it current for one `with` block: what came along travels on with every `inject` there.
+    /// Makes it current for one `with` block: it travels on with every `inject` there.
     ///
     /// It goes where the active span goes: into tasks started inside, and not into plain threads.
     fn carry(slf: &Bound<'_, Self>) -> PyCarry {
