@@ -232,7 +232,8 @@ PYTHON_HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get
 	@touch $@
 
 .venv/.dev: .venv/.python pyproject.toml
-	$(BIN)/python -m pip install --quiet --group build --group test --group otel --group check
+	$(BIN)/python -m pip install --quiet --group build --group test --group otel \
+		--group propagators --group check
 	@touch $@
 
 .venv/.dist: .venv/.python pyproject.toml

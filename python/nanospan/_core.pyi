@@ -500,8 +500,8 @@ class Tracer:
         `kind` is a `SpanKind`; `start_time_ns` is nanoseconds since 1970, None is now;
         `should_sample` decides whatever sampler and parent say; `parent` is None for the active
         span, `ROOT` for a new trace, a `Span`, a `SpanContext`, or a `RemoteContext`; `links` are
-        contexts or `Link`s. Raises `TypeError` or `ValueError` naming the argument, and then nothing
-        was started.
+        contexts or `Link`s. Raises `TypeError` or `ValueError` naming the argument, and then
+        nothing was started.
         """
     def start_as_current_span(
         self,
