@@ -282,6 +282,14 @@ def test_what_is_carried_travels_with_each_request(recording):
     assert recording.names() == ["GET /"]
 
 
+def test_what_is_carried_without_a_trace_says_nothing_of_one(caplog):
+    every = Propagation(inject=["w3c", "b3", "b3-single", "baggage"])
+    with recorded(), every.extract({"baggage": "a=1"}).carry():
+        assert every.inject() == {"baggage": "a=1"}
+        assert every.propagate({}, lambda remote: None) == {}
+    assert caplog.messages == []
+
+
 def test_baggage_can_be_added_and_the_rest_keeps_its_properties():
     with propagation.extract({"baggage": "tenant=blue;ttl=5"}).carry():
         current = RemoteContext.current()

@@ -59,6 +59,11 @@ impl RemoteContext {
         })
     }
 
+    /// True when it says neither which trace it is of nor what was decided.
+    pub fn is_silent(&self) -> bool {
+        self.trace_id.is_none() && self.sampled.is_none()
+    }
+
     /// True when the right-most seven bytes of the trace id are random (W3C Trace Context level 2).
     pub fn is_random(&self) -> bool {
         self.w3c_flags.is_some_and(|flags| flags & 2 != 0)

@@ -209,7 +209,14 @@ impl PyPropagation {
             ),
         };
         let context = sender.context(current.as_ref().map(Bound::get));
-        let written = self.settings(py)?.written(context.as_ref());
+        let settings = self.settings(py)?;
+        // What is carried may have no more than baggage: of ids nothing was to be said.
+        let written = match &context {
+            Some(context) if remote.is_none() && context.is_silent() => {
+                settings.only_baggage(context)
+            }
+            context => settings.written(context.as_ref()),
+        };
         log_unwritten(py, &written.missing);
         let new = headers.is_none().then(|| PyDict::new(py).into_any());
         let headers = headers.or(new.as_ref()).expect("given, or made just now");
@@ -234,7 +241,7 @@ impl PyPropagation {
         let remote = Bound::new(py, self.extract(py, headers, trust)?)?;
         let answer = callback.call1((&remote,))?;
         let context = if answer.is_none() {
-            Some(remote.get().context.clone())
+            Some(remote.get().context.clone()).filter(|context| !context.is_silent())
         } else if let Ok(answer) = answer.cast::<PyRemoteContext>() {
             Some(answer.get().context.clone())
         } else {
@@ -366,6 +373,12 @@ impl Settings {
             let result = format.write(context, &mut written.headers);
             written.missing.extend(result.err());
         }
+        written.headers.extend(self.only_baggage(context).headers);
+        written
+    }
+
+    fn only_baggage(&self, context: &RemoteContext) -> Written {
+        let mut written = Written::default();
         if let Some(limits) = &self.outgoing {
             baggage::write(&context.baggage, limits, &mut written.headers);
         }
@@ -559,11 +572,7 @@ impl Method for Inject {
             headers.set_item(intern!(py, "tracestate"), state)?;
         }
         if let Some(remote) = PyRemoteContext::current(py)? {
-            let mut written = Vec::new();
-            if let Some(limits) = &settings.outgoing {
-                baggage::write(&remote.get().context.baggage, limits, &mut written);
-            }
-            for (name, value) in &written {
+            for (name, value) in settings.only_baggage(&remote.get().context).headers {
                 headers.set_item(name, value)?;
             }
         }
