@@ -460,6 +460,26 @@ def test_passing_on_keeps_what_is_neither_cleared_nor_sent():
     assert proxy.propagate(pairs, lambda remote: own) == expected
 
 
+def test_passing_on_leaves_nothing_of_another_sender_beside_what_is_sent():
+    ours = Propagation(
+        extract=["w3c", "jaeger", "baggage"],
+        inject=["w3c", "b3", "jaeger", "baggage"],
+        baggage_keys=["a"],
+    )
+    came = {
+        "traceparent": TRACEPARENT,
+        "Tracestate": "not valid",
+        "x-b3-flags": "1",
+        "UberCtx-Old": "1",
+        "baggage": "user=7",
+        "b3": B3,
+    }
+    own = SpanContext(b"\x01" * 16, b"\x02" * 8, sampled=False)
+    assert ours.propagate(came, lambda remote: own).keys() == {
+        *("traceparent", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "uber-trace-id", "b3")
+    }
+
+
 def test_passing_on_a_wsgi_environ_gives_one():
     environ = {"REQUEST_METHOD": "GET", "HTTP_TRACEPARENT": TRACEPARENT, "HTTP_B3": B3}
     with recorded(), tracing.start_as_current_span("proxy") as span:

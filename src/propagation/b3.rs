@@ -15,6 +15,8 @@ pub(super) const NAMES: &[&str] = &[
     SAMPLED,
     FLAGS,
 ];
+pub(super) const WRITTEN: &[&str] = &[TRACE_ID, SPAN_ID, PARENT_ID, SAMPLED, FLAGS];
+pub(super) const WRITTEN_SINGLE: &[&str] = &[SINGLE];
 const SINGLE: &str = "b3";
 const TRACE_ID: &str = "x-b3-traceid";
 const SPAN_ID: &str = "x-b3-spanid";

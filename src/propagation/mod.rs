@@ -118,6 +118,15 @@ impl Format {
         }
     }
 
+    /// The headers that it may write. What another sender wrote of them says nothing beside ours.
+    pub fn written_names(self) -> &'static [&'static str] {
+        match self {
+            Self::B3 => b3::WRITTEN,
+            Self::B3Single => b3::WRITTEN_SINGLE,
+            other => other.header_names(),
+        }
+    }
+
     /// What the names of its baggage headers begin with.
     pub fn baggage_prefix(self) -> Option<&'static str> {
         match self {

@@ -61,14 +61,9 @@ impl Wanted {
         if let Some(name) = names.find(|name| name.eq_ignore_ascii_case(came)) {
             return Some(Cow::Borrowed(name));
         }
-        let begins = |prefix: &&str| {
-            let start = came.as_bytes().get(..prefix.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-        };
         let mut prefixes = self.prefixes.iter();
-        prefixes
-            .any(begins)
-            .then(|| came.to_ascii_lowercase().into())
+        let begins = prefixes.any(|prefix| begins_with(came, prefix));
+        begins.then(|| came.to_ascii_lowercase().into())
     }
 
     /// In capitals an underscore stands for a dash. One in front is Lambda's `_X_AMZN_TRACE_ID`.
@@ -78,6 +73,11 @@ impl Wanted {
         }
         self.find_plain(&came.trim_start_matches('_').replace('_', "-"))
     }
+}
+
+fn begins_with(name: &str, prefix: &str) -> bool {
+    let start = name.as_bytes().get(..prefix.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
 /// What a carrier has under the names that are wanted.
@@ -251,13 +251,17 @@ pub(crate) fn write<'py>(
         }
         return Ok(came.clone());
     }
+    let gone = Gone {
+        names: headers.iter().map(|(name, _)| &**name).collect(),
+        prefixes: Vec::new(),
+    };
     if let Ok(list) = came.cast::<PyList>() {
-        let kept = without(came, headers.iter().map(|(name, _)| &**name))?;
+        let kept = without(came, &gone)?;
         list.set_slice(0, list.len(), merged(&kept, headers, style)?.as_any())?;
         return Ok(came.clone());
     }
     if came.is_instance_of::<PyTuple>() {
-        let kept = without(came, headers.iter().map(|(name, _)| &**name))?;
+        let kept = without(came, &gone)?;
         let pairs = merged(&kept, headers, style)?;
         return Ok(PyTuple::new(py, pairs.iter())?.into_any());
     }
@@ -276,15 +280,31 @@ pub(crate) fn write<'py>(
     Ok(came.clone())
 }
 
-/// All headers of a carrier but `removed`, with `headers` in their place: a dict for a dict, else a
+/// Headers that are not to stay.
+pub(crate) struct Gone<'a> {
+    pub(crate) names: Vec<&'a str>,
+    pub(crate) prefixes: Vec<&'a str>,
+}
+
+impl Gone<'_> {
+    fn has(&self, came: &str) -> bool {
+        let plain = match came.strip_prefix("HTTP_") {
+            Some(rest) => Cow::Owned(rest.replace('_', "-")),
+            None => Cow::Borrowed(came),
+        };
+        let (mut names, mut prefixes) = (self.names.iter(), self.prefixes.iter());
+        names.any(|name| name.eq_ignore_ascii_case(&plain))
+            || prefixes.any(|prefix| begins_with(&plain, prefix))
+    }
+}
+
+/// All headers of a carrier but those that are gone, and then `headers`: a dict for a dict, else a
 /// list of pairs.
 pub(crate) fn rewritten<'py>(
     came: &Bound<'py, PyAny>,
     headers: &[Header],
-    removed: &[String],
+    gone: &Gone<'_>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let gone = headers.iter().map(|(name, _)| &**name);
-    let gone = gone.chain(removed.iter().map(String::as_str));
     let kept = without(came, gone)?;
     let Ok(dict) = came.cast::<PyDict>() else {
         return merged(&kept, headers, Style::Header).map(Bound::into_any);
@@ -294,28 +314,17 @@ pub(crate) fn rewritten<'py>(
     write(written.as_any(), headers, style)
 }
 
-/// The pairs of a carrier whose names are none of `gone`.
-fn without<'a, 'py>(
-    came: &Bound<'py, PyAny>,
-    gone: impl Iterator<Item = &'a str>,
-) -> PyResult<Bound<'py, PyList>> {
-    let gone: Vec<String> = gone.flat_map(spellings).collect();
+/// The pairs of a carrier but those that are gone.
+fn without<'py>(came: &Bound<'py, PyAny>, gone: &Gone<'_>) -> PyResult<Bound<'py, PyList>> {
     let kept = PyList::empty(came.py());
     let mut appended = Ok(());
     each_pair(came, |name, value| {
-        let is_gone = as_text(name).is_some_and(|name| {
-            let mut gone = gone.iter();
-            gone.any(|gone| gone.eq_ignore_ascii_case(&name))
-        });
+        let is_gone = as_text(name).is_some_and(|name| gone.has(&name));
         if !is_gone && appended.is_ok() {
             appended = kept.append((name, value));
         }
     })?;
     appended.map(|()| kept)
-}
-
-fn spellings(name: &str) -> [String; 2] {
-    [name.to_owned(), Style::Wsgi.write(name).into_owned()]
 }
 
 /// The pairs and after them `headers`, as bytes if the pairs are.

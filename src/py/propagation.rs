@@ -249,7 +249,21 @@ impl PyPropagation {
         };
         let written = settings.written(context.as_ref());
         log_unwritten(py, &written.missing);
-        carrier::rewritten(headers, &written.headers, &settings.clear)
+        let names = written
+            .formats
+            .iter()
+            .flat_map(|format| format.written_names());
+        let baggage = settings.outgoing.as_ref().map(|_| &baggage::NAME);
+        let cleared = settings.clear.iter().map(String::as_str);
+        let gone = carrier::Gone {
+            names: cleared.chain(names.chain(baggage).copied()).collect(),
+            prefixes: written
+                .formats
+                .iter()
+                .filter_map(|format| format.baggage_prefix())
+                .collect(),
+        };
+        carrier::rewritten(headers, &written.headers, &gone)
     }
 }
 
@@ -306,6 +320,7 @@ impl Sender {
 #[derive(Default)]
 struct Written {
     headers: Vec<Header>,
+    formats: Vec<Format>,
     missing: Vec<MissingId>,
 }
 
@@ -370,8 +385,10 @@ impl Settings {
                 Outgoing::Format(format) => *format,
                 Outgoing::Preserve => context.format.unwrap_or(self.default_format),
             };
-            let result = format.write(context, &mut written.headers);
-            written.missing.extend(result.err());
+            match format.write(context, &mut written.headers) {
+                Ok(()) => written.formats.push(format),
+                Err(missing) => written.missing.push(missing),
+            }
         }
         written.headers.extend(self.only_baggage(context).headers);
         written
