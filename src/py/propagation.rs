@@ -1,29 +1,29 @@
 //! `Propagation`: which formats are read and written, and who is trusted.
 
-use std::ffi::CStr;
+mod fast;
+mod settings;
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 
 use super::argument::{self, Given};
-use super::carrier::{self, Style, Wanted};
+use super::carrier::{self, Style};
 use super::context::PySpanContext;
-use super::error::{wrong_type, wrong_value};
-use super::ffi::{Arguments, Method, slow};
+use super::error::wrong_type;
 use super::lifecycle;
-use super::remote::{PyRemoteContext, named};
+use super::remote::PyRemoteContext;
 use super::scope::{self, Above, Scope};
 use super::span::PySpan;
 use super::tracer::PyTracer;
-use super::value::text;
 use crate::context::SpanContext;
 use crate::id::SpanId;
-use crate::propagation::baggage::{self, Limits};
-use crate::propagation::{self, Format, Header, MissingId, RemoteContext, Trust, Warning, w3c};
+use crate::propagation::{self, MissingId, RemoteContext, Trust, Warning, baggage};
 use crate::span::Span;
 use crate::tracer::DEFAULT_NAMESPACE;
+pub(super) use fast::{Extract, Inject};
+pub(super) use settings::PRESERVE;
+use settings::{Rule, Settings};
 
 /// Reads what came with a request, and writes what goes out with the next.
 ///
@@ -45,35 +45,6 @@ pub(crate) struct PyPropagation {
     /// The shared one is set up at its first use.
     settings: PyOnceLock<Settings>,
 }
-
-struct Settings {
-    extract: Vec<Format>,
-    inject: Vec<Outgoing>,
-    clear: Vec<String>,
-    default_format: Format,
-    trust: Rule,
-    /// None where baggage is not read.
-    incoming: Option<Limits>,
-    /// None where baggage is not written.
-    outgoing: Option<Limits>,
-    limits: Limits,
-    wanted: Wanted,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Outgoing {
-    Format(Format),
-    Preserve,
-}
-
-enum Rule {
-    Always(Trust),
-    Ask(Py<PyAny>),
-}
-
-/// The name that stands for the format of the request.
-pub(super) const PRESERVE: &str = "preserve";
-const BAGGAGE: &str = "baggage";
 
 impl PyPropagation {
     /// The one that everybody shares, `nanospan.propagation`. `OTEL_PROPAGATORS` says what it does.
@@ -317,176 +288,6 @@ impl Sender {
     }
 }
 
-#[derive(Default)]
-struct Written {
-    headers: Vec<Header>,
-    formats: Vec<Format>,
-    missing: Vec<MissingId>,
-}
-
-impl Settings {
-    fn check(
-        extract: Option<&Bound<'_, PyAny>>,
-        inject: Option<&Bound<'_, PyAny>>,
-        clear: Option<&Bound<'_, PyAny>>,
-        default_format: Option<&Bound<'_, PyAny>>,
-        trust: Option<&Bound<'_, PyAny>>,
-        baggage_keys: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
-        let limits = Limits {
-            keys: baggage_keys
-                .map(|came| {
-                    Ok::<_, PyErr>(
-                        names("baggage_keys", came)?
-                            .into_iter()
-                            .map(Into::into)
-                            .collect(),
-                    )
-                })
-                .transpose()?,
-        };
-        let (extract, reads_baggage) = match extract {
-            None => (vec![Format::W3c], true),
-            Some(came) => incoming(came)?,
-        };
-        let (inject, writes_baggage) = match inject {
-            None => (vec![Outgoing::Format(Format::W3c)], true),
-            Some(came) => outgoing(came)?,
-        };
-        let clear = clear.map(|came| names("clear", came)).transpose()?;
-        Ok(Self {
-            wanted: Wanted::of(&extract, reads_baggage),
-            extract,
-            inject,
-            clear: clear.unwrap_or_default(),
-            default_format: default_format
-                .map_or(Ok(Format::W3c), |came| named("default_format", came))?,
-            trust: trust.map_or(Ok(Rule::Always(Trust::Continue)), Rule::check)?,
-            incoming: reads_baggage.then(|| limits.clone()),
-            outgoing: writes_baggage.then(|| limits.clone()),
-            limits,
-        })
-    }
-
-    fn written(&self, context: Option<&RemoteContext>) -> Written {
-        let mut written = Written::default();
-        let Some(context) = context else {
-            return written;
-        };
-        // Jaeger's and basictracer's headers have baggage too.
-        let mut allowed = None;
-        if self.limits.keys.is_some() && !context.baggage.is_empty() {
-            let context = allowed.insert(context.clone());
-            context.baggage.keep(&self.limits);
-        }
-        let context = allowed.as_ref().unwrap_or(context);
-        for outgoing in &self.inject {
-            let format = match outgoing {
-                Outgoing::Format(format) => *format,
-                Outgoing::Preserve => context.format.unwrap_or(self.default_format),
-            };
-            match format.write(context, &mut written.headers) {
-                Ok(()) => written.formats.push(format),
-                Err(missing) => written.missing.push(missing),
-            }
-        }
-        written.headers.extend(self.only_baggage(context).headers);
-        written
-    }
-
-    fn only_baggage(&self, context: &RemoteContext) -> Written {
-        let mut written = Written::default();
-        if let Some(limits) = &self.outgoing {
-            baggage::write(&context.baggage, limits, &mut written.headers);
-        }
-        written
-    }
-
-    /// True where a span's context is all that goes out, in the one header of the standard.
-    fn is_standard(&self) -> bool {
-        self.inject == [Outgoing::Format(Format::W3c)]
-    }
-}
-
-impl Rule {
-    fn check(came: &Bound<'_, PyAny>) -> PyResult<Self> {
-        if came.is_callable() {
-            return Ok(Self::Ask(came.clone().unbind()));
-        }
-        trust_named("trust", came).map(Self::Always)
-    }
-
-    fn ask(&self, headers: &Bound<'_, PyAny>) -> PyResult<Trust> {
-        match self {
-            Self::Always(trust) => Ok(*trust),
-            Self::Ask(function) => {
-                let answer = function.bind(headers.py()).call1((headers,))?;
-                trust_named("what trust returns", &answer)
-            }
-        }
-    }
-}
-
-fn trust_named(argument: &str, came: &Bound<'_, PyAny>) -> PyResult<Trust> {
-    const ALLOWED: &str = "'continue', 'restart' or 'ignore'";
-    let name = came
-        .cast::<PyString>()
-        .map_err(|_| wrong_type(argument, ALLOWED, came))?;
-    Ok(match &*text(name) {
-        "continue" => Trust::Continue,
-        "restart" => Trust::Restart,
-        "ignore" => Trust::Ignore,
-        _ => return Err(wrong_value(argument, ALLOWED, came)),
-    })
-}
-
-fn incoming(came: &Bound<'_, PyAny>) -> PyResult<(Vec<Format>, bool)> {
-    const ALLOWED: &str = "names of formats to read: w3c, b3, jaeger, ot, datadog, aws, gcp, \
-                           instana and baggage";
-    let (mut formats, mut baggage) = (Vec::new(), false);
-    for name in names("extract", came)? {
-        match Format::named(&name) {
-            _ if name == BAGGAGE => baggage = true,
-            // It is `b3` that reads both shapes.
-            Some(format) if format != Format::B3Single => formats.push(format),
-            _ => return Err(wrong_value("extract", ALLOWED, came)),
-        }
-    }
-    Ok((formats, baggage))
-}
-
-fn outgoing(came: &Bound<'_, PyAny>) -> PyResult<(Vec<Outgoing>, bool)> {
-    const ALLOWED: &str = "names of formats to write: w3c, b3, b3-single, jaeger, ot, datadog, \
-                           aws, gcp, instana, baggage and preserve";
-    let (mut formats, mut baggage) = (Vec::new(), false);
-    for name in names("inject", came)? {
-        match Format::named(&name) {
-            _ if name == BAGGAGE => baggage = true,
-            _ if name == PRESERVE => formats.push(Outgoing::Preserve),
-            Some(format) => formats.push(Outgoing::Format(format)),
-            None => return Err(wrong_value("inject", ALLOWED, came)),
-        }
-    }
-    Ok((formats, baggage))
-}
-
-/// Texts of an iterable that is no text itself.
-fn names(argument: &str, came: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-    const ALLOWED: &str = "an iterable of str";
-    let wrong = |_| wrong_type(argument, ALLOWED, came);
-    if came.is_instance_of::<PyString>() {
-        return Err(wrong_type(argument, ALLOWED, came));
-    }
-    let mut names = Vec::new();
-    for name in came.try_iter().map_err(wrong)? {
-        let name = name?;
-        let name = name.cast::<PyString>();
-        let name = name.map_err(|_| wrong_type(argument, ALLOWED, came))?;
-        names.push(text(name).into_owned());
-    }
-    Ok(names)
-}
-
 fn log_unread(py: Python<'_>, warnings: &[Warning]) {
     log(py, warnings, |warning| {
         (
@@ -519,80 +320,4 @@ fn log<T>(py: Python<'_>, causes: &[T], notice: impl Fn(&T) -> (String, String))
         pipeline.notices().leave(&cause, || text);
     }
     lifecycle::deliver(py, &pipeline);
-}
-
-type Answer<'py> = PyResult<Option<Bound<'py, PyAny>>>;
-
-/// `extract(dict)`, where all callers are treated alike.
-pub(super) struct Extract;
-
-impl Method for Extract {
-    type Class = PyPropagation;
-    const NAME: &'static CStr = c"extract";
-    slow!();
-
-    fn call<'py>(this: &Bound<'py, PyPropagation>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
-        let (py, Some([headers])) = (this.py(), arguments.only()) else {
-            return Ok(None);
-        };
-        let Some(settings) = this.get().settings.get(py) else {
-            return Ok(None);
-        };
-        let Rule::Always(trust) = settings.trust else {
-            return Ok(None);
-        };
-        if !headers.is_exact_instance_of::<PyDict>() {
-            return Ok(None);
-        }
-        let remote = PyPropagation::read(settings, &headers, trust)?;
-        if !remote.warnings.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(Bound::new(py, remote)?.into_any()))
-    }
-}
-
-/// `inject()` and `inject(dict)` of the active span in the standard's format.
-pub(super) struct Inject;
-
-impl Method for Inject {
-    type Class = PyPropagation;
-    const NAME: &'static CStr = c"inject";
-    slow!();
-
-    fn call<'py>(this: &Bound<'py, PyPropagation>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
-        let py = this.py();
-        let headers = if let Some([headers]) = arguments.only() {
-            let Ok(headers) = headers.cast_exact::<PyDict>() else {
-                return Ok(None);
-            };
-            headers.to_owned()
-        } else if arguments.only::<0>().is_some() {
-            PyDict::new(py)
-        } else {
-            return Ok(None);
-        };
-        let settings = this
-            .get()
-            .settings
-            .get(py)
-            .filter(|settings| settings.is_standard());
-        let Some(settings) = settings else {
-            return Ok(None);
-        };
-        let Sender::Span(span, _) = Sender::active(py)? else {
-            return Ok(None);
-        };
-        let parent = w3c::traceparent(span.trace_id, span.span_id, span.trace_flags() as u8);
-        headers.set_item(intern!(py, "traceparent"), w3c::as_text(&parent))?;
-        if let Some(state) = w3c::writable(span.trace_state.as_deref()) {
-            headers.set_item(intern!(py, "tracestate"), state)?;
-        }
-        if let Some(remote) = PyRemoteContext::current(py)? {
-            for (name, value) in settings.only_baggage(&remote.get().context).headers {
-                headers.set_item(name, value)?;
-            }
-        }
-        Ok(Some(headers.into_any()))
-    }
 }

@@ -1,22 +1,22 @@
 //! `RemoteContext`: what came with a request, and what goes out with the requests made for it.
 
+mod carry;
+mod parent;
+
 use std::sync::Arc;
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use super::argument::{self, Given};
 use super::context::PySpanContext;
 use super::error::{wrong_bytes, wrong_type, wrong_value};
-use super::ffi::{ContextVar, Token, turn};
-use super::start::PyRoot;
 use super::value::text;
 use crate::context::SpanContext;
 use crate::id::{SpanId, TraceId};
 use crate::propagation::{Baggage, Format, RemoteContext, Warning};
-use crate::turn::Guarded;
+use carry::PyCarry;
+pub(crate) use parent::Unfolded;
 
 /// What a caller sent along: ids, the sampling decision, baggage, and how all that was written.
 ///
@@ -214,17 +214,13 @@ impl PyRemoteContext {
     ///
     /// It goes where the active span goes: into tasks started inside, and not into plain threads.
     fn carry(slf: &Bound<'_, Self>) -> PyCarry {
-        PyCarry {
-            remote: slf.clone().unbind(),
-            token: Guarded::default(),
-        }
+        PyCarry::of(slf)
     }
 
     /// The one that is current, or None.
     #[staticmethod]
     pub(crate) fn current(py: Python<'_>) -> PyResult<Option<Bound<'_, Self>>> {
-        let current = variable(py)?.get(py)?;
-        Ok(current.and_then(|current| current.cast_into().ok()))
+        carry::current(py)
     }
 
     fn __repr__(&self) -> String {
@@ -241,100 +237,6 @@ impl PyRemoteContext {
             },
             shown(context.format.map(|format| format!("{:?}", format.name()))),
         )
-    }
-}
-
-fn variable(py: Python<'_>) -> PyResult<&'static ContextVar> {
-    static CURRENT: PyOnceLock<ContextVar> = PyOnceLock::new();
-    CURRENT.get_or_try_init(py, || ContextVar::new(py, c"nanospan_remote_context"))
-}
-
-/// What `RemoteContext.carry` gives: enter it once.
-#[pyclass(frozen, name = "_Carry", module = "nanospan")]
-pub(crate) struct PyCarry {
-    remote: Py<PyRemoteContext>,
-    token: Guarded<Option<Token>>,
-}
-
-#[pymethods]
-impl PyCarry {
-    fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyRemoteContext>> {
-        if self.token.borrow(turn(py)).is_some() {
-            return Err(PyRuntimeError::new_err(
-                "carry: the block was entered already",
-            ));
-        }
-        let remote = self.remote.bind(py).clone();
-        let token = variable(py)?.set(py, remote.as_any())?;
-        *self.token.borrow(turn(py)) = Some(token);
-        Ok(remote)
-    }
-
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        _exc_type: &Bound<'_, PyAny>,
-        _exc_value: &Bound<'_, PyAny>,
-        _traceback: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let token = self.token.borrow(turn(py)).take();
-        if let Some(token) = token {
-            // Left in another context than it was entered in: then it changes nothing there.
-            let _ = variable(py)?.reset(py, &token.into_bound(py));
-        }
-        Ok(())
-    }
-}
-
-/// The arguments of a start with a `RemoteContext` for a parent, in terms of the others.
-pub(crate) struct Unfolded<'py>(Option<[Option<Bound<'py, PyAny>>; 3]>);
-
-impl<'py> Unfolded<'py> {
-    pub(crate) fn of(
-        parent: Option<&Bound<'py, PyAny>>,
-        should_sample: Option<&Bound<'py, PyAny>>,
-        links: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Self> {
-        let Some(remote) = parent.and_then(|parent| parent.cast::<PyRemoteContext>().ok()) else {
-            return Ok(Self(None));
-        };
-        let (py, remote) = (remote.py(), remote.get());
-        let parent = match remote.span_context() {
-            Some(context) => Bound::new(py, context)?.into_any(),
-            None => Bound::new(py, PyRoot)?.into_any(),
-        };
-        let decision = remote
-            .context
-            .sampled
-            .filter(|_| remote.span_context().is_none());
-        let decision = decision
-            .map(|sampled| {
-                sampled
-                    .into_pyobject(py)
-                    .map(|sampled| sampled.to_owned().into_any())
-            })
-            .transpose()?;
-        let links = match (&remote.link, links) {
-            (None, links) => links.cloned(),
-            (Some(_), None) => Some(remote.links(py)?.into_any()),
-            (Some(_), Some(links)) => {
-                let all = PyList::new(py, remote.links(py)?.iter())?;
-                all.call_method1("extend", (links,))?;
-                Some(all.into_any())
-            }
-        };
-        let should_sample = should_sample.cloned().or(decision);
-        Ok(Self(Some([Some(parent), should_sample, links])))
-    }
-
-    pub(crate) fn or<'a>(
-        &'a self,
-        given: [Option<&'a Bound<'py, PyAny>>; 3],
-    ) -> [Option<&'a Bound<'py, PyAny>>; 3] {
-        match &self.0 {
-            None => given,
-            Some(unfolded) => unfolded.each_ref().map(Option::as_ref),
-        }
     }
 }
 

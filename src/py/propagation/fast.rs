@@ -1,0 +1,89 @@
+//! The calls that servers and clients make for each request; see [`crate::py::fast`].
+
+use std::ffi::CStr;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::settings::Rule;
+use super::{PyPropagation, Sender};
+use crate::propagation::w3c;
+use crate::py::ffi::{Arguments, Method, slow};
+use crate::py::remote::PyRemoteContext;
+
+type Answer<'py> = PyResult<Option<Bound<'py, PyAny>>>;
+
+/// `extract(dict)`, where all callers are treated alike.
+pub(crate) struct Extract;
+
+impl Method for Extract {
+    type Class = PyPropagation;
+    const NAME: &'static CStr = c"extract";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyPropagation>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let (py, Some([headers])) = (this.py(), arguments.only()) else {
+            return Ok(None);
+        };
+        let Some(settings) = this.get().settings.get(py) else {
+            return Ok(None);
+        };
+        let Rule::Always(trust) = settings.trust else {
+            return Ok(None);
+        };
+        if !headers.is_exact_instance_of::<PyDict>() {
+            return Ok(None);
+        }
+        let remote = PyPropagation::read(settings, &headers, trust)?;
+        if !remote.warnings.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Bound::new(py, remote)?.into_any()))
+    }
+}
+
+/// `inject()` and `inject(dict)` of the active span in the standard's format.
+pub(crate) struct Inject;
+
+impl Method for Inject {
+    type Class = PyPropagation;
+    const NAME: &'static CStr = c"inject";
+    slow!();
+
+    fn call<'py>(this: &Bound<'py, PyPropagation>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
+        let py = this.py();
+        let headers = if let Some([headers]) = arguments.only() {
+            let Ok(headers) = headers.cast_exact::<PyDict>() else {
+                return Ok(None);
+            };
+            headers.to_owned()
+        } else if arguments.only::<0>().is_some() {
+            PyDict::new(py)
+        } else {
+            return Ok(None);
+        };
+        let settings = this
+            .get()
+            .settings
+            .get(py)
+            .filter(|settings| settings.is_standard());
+        let Some(settings) = settings else {
+            return Ok(None);
+        };
+        let Sender::Span(span, _) = Sender::active(py)? else {
+            return Ok(None);
+        };
+        let parent = w3c::traceparent(span.trace_id, span.span_id, span.trace_flags() as u8);
+        headers.set_item(intern!(py, "traceparent"), w3c::as_text(&parent))?;
+        if let Some(state) = w3c::writable(span.trace_state.as_deref()) {
+            headers.set_item(intern!(py, "tracestate"), state)?;
+        }
+        if let Some(remote) = PyRemoteContext::current(py)? {
+            for (name, value) in settings.only_baggage(&remote.get().context).headers {
+                headers.set_item(name, value)?;
+            }
+        }
+        Ok(Some(headers.into_any()))
+    }
+}
