@@ -135,9 +135,10 @@ check: ## What CI runs, in its order
 	@$(MAKE) soak
 
 .PHONY: deep
-deep: ## The long checks: Miri, sanitizer, Loom, 20,000 examples a property, every Python, contrib, viewers
+deep: ## The long checks: Miri, sanitizer, fuzzers, Loom, 20,000 examples a property, every Python, contrib, viewers
 	@$(MAKE) miri
 	@$(MAKE) sanitize
+	@$(MAKE) fuzz
 	@$(MAKE) loom
 	@$(MAKE) wheel
 	@$(MAKE) suites VERSIONS='$(SUPPORTED_HERE)' EXAMPLES=ci
@@ -147,7 +148,7 @@ deep: ## The long checks: Miri, sanitizer, Loom, 20,000 examples a property, eve
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf .venv .venvs target dist python/nanospan/*.so
+	rm -rf .venv .venvs target fuzz/target dist python/nanospan/*.so
 
 # Miri interprets the core and reports undefined behaviour. It knows no real clock or randomness,
 # so isolation is off.
@@ -159,6 +160,31 @@ miri:
 			cargo +nightly miri test --no-default-features --lib -- $(MIRI_TESTS); \
 	else \
 		echo "note: Miri is not run: it takes rustup with 'rustup +nightly component add miri rust-src'"; \
+	fi
+
+# A fuzzer for each reader of headers, for FUZZ_SECONDS each; what it learns stays in fuzz/target. The
+# flags are those of cargo-fuzz, which it does without.
+FUZZERS := w3c baggage b3 jaeger ot datadog aws gcp instana
+FUZZ_SECONDS ?= 7
+FUZZ_FLAGS := -Zsanitizer=address -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
+.PHONY: fuzz
+fuzz:
+	@if RUSTUP_AUTO_INSTALL=0 cargo +nightly --version >/dev/null 2>&1; then \
+		host=$$(rustc -vV | sed -n 's/host: //p'); \
+		RUSTFLAGS='$(FUZZ_FLAGS)' cargo +nightly build --quiet --release --locked \
+			--manifest-path fuzz/Cargo.toml --target $$host; \
+		for fuzzer in $(FUZZERS); do \
+			mkdir -p fuzz/target/corpus/$$fuzzer; \
+			echo "fuzzing $$fuzzer for $(FUZZ_SECONDS) seconds"; \
+			fuzz/target/$$host/release/$$fuzzer fuzz/target/corpus/$$fuzzer fuzz/corpus/$$fuzzer \
+				-max_total_time=$(FUZZ_SECONDS) -max_len=1024 -print_final_stats=1 \
+				-artifact_prefix=fuzz/target/$$fuzzer- >fuzz/target/log 2>&1 \
+				|| { cat fuzz/target/log; exit 1; }; \
+			grep number_of_executed_units fuzz/target/log; \
+		done; \
+	else \
+		echo "note: the fuzzers are not run: they take rustup with 'rustup toolchain install nightly'"; \
 	fi
 
 # The core's tests under AddressSanitizer, where a nightly compiler is.

@@ -72,14 +72,18 @@ def propagators(environ: Environ) -> tuple[list[str], list[str]]:
         return [], []
     extract: list[str] = []
     inject: list[str] = []
+    refused: list[str] = []
     for name in dict.fromkeys(names):
-        if name in _PROPAGATORS:
-            reads, writes = _PROPAGATORS[name]
-            extract += [reads] if reads not in extract else []
-            inject.append(writes)
-        else:
-            known = f"{', '.join(_PROPAGATORS)} or none"
-            ignore(variable, name, f"it must be {known}", "the rest")
+        if name not in _PROPAGATORS:
+            refused.append(name)
+            continue
+        reads, writes = _PROPAGATORS[name]
+        extract += [reads] if reads not in extract else []
+        inject.append(writes)
+    for name in refused:
+        known = f"{', '.join(_PROPAGATORS)} or none"
+        used = "the rest" if inject else "tracecontext,baggage"
+        ignore(variable, name, f"it must be {known}", used)
     return (extract, inject) if inject else (standard, standard)
 
 

@@ -1,7 +1,7 @@
 //! Baggage: names and values of the application's that travel with its requests, and the header
 //! that W3C Baggage gives them.
 
-use super::header::is_token;
+use super::header::{is_printable, is_token};
 use super::percent;
 use super::{Header, Warning};
 
@@ -114,21 +114,16 @@ pub(super) fn read<'a>(
     warnings: &mut Vec<Warning>,
 ) {
     for member in lines.flat_map(|line| line.split(',')) {
-        let member = member.trim_matches([' ', '\t']);
+        let member = member.trim_matches(OPTIONAL_SPACE);
         if member.is_empty() {
             continue;
         }
-        let (pair, properties) = member.split_at(member.find(';').unwrap_or(member.len()));
-        let pair = pair
-            .split_once('=')
-            .map(|(key, value)| (key.trim(), value.trim()));
-        let Some((key, value)) = pair.filter(|(key, value)| is_entry(key, value, properties))
-        else {
+        let Some((key, value, properties)) = read_member(member) else {
             warn_once(warnings, "baggage.malformed");
             continue;
         };
         let value = percent::decode(value, false);
-        if limits.allows(key) && !baggage.set_entry(key, &value, properties) {
+        if limits.allows(key) && !baggage.set_entry(key, &value, &properties) {
             // What is left may be as long as the caller likes.
             warn_once(warnings, "baggage.too_long");
             return;
@@ -137,12 +132,31 @@ pub(super) fn read<'a>(
     baggage.keep(limits);
 }
 
-fn is_entry(key: &str, value: &str, properties: &str) -> bool {
-    let is_property = |byte: u8| (b' '..=b'~').contains(&byte) || byte == b'\t';
-    !key.is_empty()
-        && is_token(key)
-        && value.bytes().all(|byte| is_octet(byte) || !byte.is_ascii())
-        && properties.bytes().all(is_property)
+const OPTIONAL_SPACE: [char; 2] = [' ', '\t'];
+
+/// `key=value;property;property`: key, value as it came, and properties without spaces around them.
+fn read_member(member: &str) -> Option<(&str, &str, String)> {
+    let mut parts = member
+        .split(';')
+        .map(|part| part.trim_matches(OPTIONAL_SPACE));
+    let (key, value) = parts.next()?.split_once('=')?;
+    let (key, value) = (
+        key.trim_matches(OPTIONAL_SPACE),
+        value.trim_matches(OPTIONAL_SPACE),
+    );
+    let is_value = value.bytes().all(|byte| is_octet(byte) || !byte.is_ascii());
+    if key.is_empty() || !is_token(key) || !is_value {
+        return None;
+    }
+    let mut properties = String::new();
+    for property in parts.filter(|property| !property.is_empty()) {
+        if !is_printable(property) {
+            return None;
+        }
+        properties.push(';');
+        properties.push_str(property);
+    }
+    Some((key, value, properties))
 }
 
 /// `baggage-octet`: what a value holds as it is.
@@ -196,7 +210,7 @@ mod tests {
 
     #[test]
     fn entries_of_all_lines_travel_on_with_their_properties() {
-        let lines = ["a=1 ;p;q=2 , b = caf%C3%A9", "c=x=y"];
+        let lines = ["a=1 ;p;;\tq=2 , b = caf%C3%A9", "c=x=y"];
         let (baggage, warnings) = read_back(&lines, &Limits::default());
         assert_eq!(written(&baggage), "a=1;p;q=2,b=caf%C3%A9,c=x=y");
         assert!(warnings.is_empty());

@@ -60,13 +60,15 @@ fn read_ids(
     Some((trace_id(number)?, size, span.and_then(span_id)))
 }
 
-/// Each header for which there is something to say.
+/// A no goes out without ids too; a yes says nothing without them.
 pub(super) fn write(context: &RemoteContext, headers: &mut Vec<Header>) {
-    if let Some((trace_id, span_id)) = context.sized_trace_id(16).zip(context.span_id) {
+    let ids = context.sized_trace_id(16).zip(context.span_id);
+    let level = context.sampled.filter(|sampled| !sampled || ids.is_some());
+    if let Some((trace_id, span_id)) = ids {
         headers.push((TRACE_ID.into(), trace_id));
         headers.push((SPAN_ID.into(), span_id.to_string()));
     }
-    if let Some(sampled) = context.sampled {
+    if let Some(sampled) = level {
         headers.push((LEVEL.into(), u8::from(sampled).to_string()));
     }
 }

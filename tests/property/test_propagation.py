@@ -3,12 +3,14 @@
 1. Whatever is in headers, reading raises nothing, and what is written of it is printable ASCII.
 2. What a format can carry is read back as it was written.
 3. What was read and written once does not change when it is read and written again.
+4. The short way of a call leads to the same place as the long one.
 """
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nanospan import Propagation, RemoteContext
+from nanospan import Propagation, RemoteContext, propagation, tracing
+from support.recording import recording
 
 FORMATS = ("w3c", "b3", "b3-single", "jaeger", "ot", "datadog", "aws", "gcp", "instana")
 READERS = ["w3c", "b3", "jaeger", "ot", "datadog", "aws", "gcp", "instana"]
@@ -119,3 +121,13 @@ def test_what_was_written_once_is_written_again_as_it_is(headers, name):
     first = one.inject(remote=one.extract(headers))
     second = one.inject(remote=one.extract(first))
     assert second == first
+
+
+@given(st.dictionaries(names, anything, max_size=12), st.dictionaries(tokens, texts, max_size=3))
+def test_a_call_by_place_is_the_call_by_name(headers, baggage):
+    remote = propagation.extract(headers)
+    assert remote == propagation.extract(headers=headers)
+    with recording(), remote.replace(baggage=baggage).carry():
+        with tracing.start_as_current_span("x", parent=remote):
+            assert propagation.inject() == propagation.inject(headers=None)
+            assert propagation.inject({}) == propagation.inject(headers={})

@@ -20,8 +20,10 @@ from nanospan import (
     MemoryExporter,
     OtlpExporter,
     ParentBased,
+    Propagation,
     QueueConfig,
     ReleasedSpanError,
+    RemoteContext,
     Span,
     SpanContext,
     SpanData,
@@ -38,6 +40,24 @@ assert_type(tracer.name, str)
 assert_type(tracer.namespace, str)
 assert_type(tracer.version, str | None)
 assert_type(tracer.new("shop", sampling_rate=0.1, namespace="api", version="2"), Tracer)
+
+
+def propagating(environ: dict[str, str]) -> None:
+    shared = nanospan.propagation
+    assert_type(shared, Propagation)
+    ours = Propagation(extract=["b3"], inject=[nanospan.PRESERVE], trust=lambda _: "restart")
+    with ours.extract(environ, trust="continue").carry() as remote:
+        assert_type(remote, RemoteContext)
+        assert_type(remote.span_context, SpanContext | None)
+        assert_type(remote.baggage, dict[str, str])
+        assert_type(RemoteContext.current(), RemoteContext | None)
+        tracer.start_span("x", parent=remote, links=remote.links)
+        with tracer.start_as_current_span("x", parent=remote) as span:
+            headers: dict[str, str] = shared.inject(span=span)
+            shared.inject([(b"a", b"b")], remote=remote, environ=True)
+    shared.propagate(headers, lambda remote: remote.replace(sampled=None, baggage={"a": "b"}))
+    Propagation(trust="always")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    shared.inject(span=remote)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def configuring() -> None:
