@@ -2,7 +2,9 @@
 
 import asyncio
 import email.message
+import gc
 import os
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -403,6 +405,19 @@ def test_a_predicate_says_who_is_trusted():
 def test_a_predicate_that_answers_wrongly_raises():
     with pytest.raises(ValueError, match="what trust returns must be 'continue', 'restart' or"):
         propagation.extract({}, trust=lambda _headers: "yes")  # pyright: ignore
+
+
+def test_a_predicate_that_knows_its_propagation_is_collected_with_it():
+    def made():
+        def trust(_headers):
+            return str(ours)
+
+        ours = Propagation(trust=trust)
+        return weakref.ref(trust)
+
+    predicate = made()
+    gc.collect()
+    assert predicate() is None
 
 
 def test_only_baggage_that_is_allowed_comes_in_and_goes_out():

@@ -3,6 +3,7 @@
 mod fast;
 mod settings;
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -11,6 +12,7 @@ use super::argument::{self, Given};
 use super::carrier::{self, Style};
 use super::context::PySpanContext;
 use super::error::wrong_type;
+use super::ffi::dropping;
 use super::lifecycle;
 use super::remote::PyRemoteContext;
 use super::scope::{self, Above, Scope};
@@ -18,12 +20,12 @@ use super::span::PySpan;
 use super::tracer::PyTracer;
 use crate::context::SpanContext;
 use crate::id::SpanId;
-use crate::propagation::{self, MissingId, RemoteContext, Trust, Warning, baggage};
+use crate::propagation::{self, MissingId, RemoteContext, Trust, Warning};
 use crate::span::Span;
 use crate::tracer::DEFAULT_NAMESPACE;
 pub(super) use fast::{Extract, Inject};
 pub(super) use settings::PRESERVE;
-use settings::{Rule, Settings};
+use settings::{Rule, Settings, Written};
 
 /// Reads what came with a request, and writes what goes out with the next.
 ///
@@ -75,7 +77,7 @@ impl PyPropagation {
         }
         let headers = carrier::read(headers, &settings.wanted)?;
         let mut warnings = Vec::new();
-        let limits = settings.incoming.as_ref();
+        let limits = settings.reads_baggage.then_some(&settings.limits);
         let mut context = propagation::extract(&headers, &settings.extract, limits, &mut warnings);
         if settings.limits.keys.is_some() {
             context.baggage.keep(&settings.limits);
@@ -181,12 +183,15 @@ impl PyPropagation {
         };
         let context = sender.context(current.as_ref().map(Bound::get));
         let settings = self.settings(py)?;
-        // What is carried may have no more than baggage: of ids nothing was to be said.
         let written = match &context {
+            None => Written::default(),
+            // What is carried may have no more than baggage: of ids nothing was to be said.
             Some(context) if remote.is_none() && context.is_silent() => {
-                settings.only_baggage(context)
+                let mut written = Written::default();
+                settings.write_baggage(context, &mut written.headers);
+                written
             }
-            context => settings.written(context.as_ref()),
+            Some(context) => settings.written(context),
         };
         log_unwritten(py, &written.missing);
         let new = headers.is_none().then(|| PyDict::new(py).into_any());
@@ -218,23 +223,22 @@ impl PyPropagation {
         } else {
             Sender::of(&answer)?.context(Some(remote.get()))
         };
-        let written = settings.written(context.as_ref());
+        let written = context.map(|context| settings.written(&context));
+        let written = written.unwrap_or_default();
         log_unwritten(py, &written.missing);
-        let names = written
-            .formats
-            .iter()
-            .flat_map(|format| format.written_names());
-        let baggage = settings.outgoing.as_ref().map(|_| &baggage::NAME);
-        let cleared = settings.clear.iter().map(String::as_str);
-        let gone = carrier::Gone {
-            names: cleared.chain(names.chain(baggage).copied()).collect(),
-            prefixes: written
-                .formats
-                .iter()
-                .filter_map(|format| format.baggage_prefix())
-                .collect(),
-        };
+        let gone = settings.gone(&written.formats);
         carrier::rewritten(headers, &written.headers, &gone)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self
+            .settings
+            .get(dropping())
+            .map(|settings| &settings.trust)
+        {
+            Some(Rule::Ask(function)) => visit.call(function),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -80,7 +80,9 @@ impl Method for Inject {
             headers.set_item(intern!(py, "tracestate"), state)?;
         }
         if let Some(remote) = PyRemoteContext::current(py)? {
-            for (name, value) in settings.only_baggage(&remote.get().context).headers {
+            let mut written = Vec::new();
+            settings.write_baggage(&remote.get().context, &mut written);
+            for (name, value) in written {
                 headers.set_item(name, value)?;
             }
         }

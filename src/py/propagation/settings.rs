@@ -5,7 +5,7 @@ use pyo3::types::PyString;
 
 use crate::propagation::baggage::{self, Limits};
 use crate::propagation::{Format, Header, MissingId, RemoteContext, Trust};
-use crate::py::carrier::Wanted;
+use crate::py::carrier::{Gone, Wanted};
 use crate::py::error::{wrong_type, wrong_value};
 use crate::py::remote::named;
 use crate::py::value::text;
@@ -13,13 +13,11 @@ use crate::py::value::text;
 pub(super) struct Settings {
     pub(super) extract: Vec<Format>,
     inject: Vec<Outgoing>,
-    pub(super) clear: Vec<String>,
+    clear: Vec<String>,
     default_format: Format,
     pub(super) trust: Rule,
-    /// None where baggage is not read.
-    pub(super) incoming: Option<Limits>,
-    /// None where baggage is not written.
-    pub(super) outgoing: Option<Limits>,
+    pub(super) reads_baggage: bool,
+    writes_baggage: bool,
     pub(super) limits: Limits,
     pub(super) wanted: Wanted,
 }
@@ -55,17 +53,10 @@ impl Settings {
         trust: Option<&Bound<'_, PyAny>>,
         baggage_keys: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let keys = baggage_keys.map(|came| names("baggage_keys", came));
+        let keys = keys.transpose()?;
         let limits = Limits {
-            keys: baggage_keys
-                .map(|came| {
-                    Ok::<_, PyErr>(
-                        names("baggage_keys", came)?
-                            .into_iter()
-                            .map(Into::into)
-                            .collect(),
-                    )
-                })
-                .transpose()?,
+            keys: keys.map(|keys| keys.into_iter().map(String::into_boxed_str).collect()),
         };
         let (extract, reads_baggage) = match extract {
             None => (vec![Format::W3c], true),
@@ -84,17 +75,15 @@ impl Settings {
             default_format: default_format
                 .map_or(Ok(Format::W3c), |came| named("default_format", came))?,
             trust: trust.map_or(Ok(Rule::Always(Trust::Continue)), Rule::check)?,
-            incoming: reads_baggage.then(|| limits.clone()),
-            outgoing: writes_baggage.then(|| limits.clone()),
+            reads_baggage,
+            writes_baggage,
             limits,
         })
     }
 
-    pub(super) fn written(&self, context: Option<&RemoteContext>) -> Written {
+    /// What goes out for a context.
+    pub(super) fn written(&self, context: &RemoteContext) -> Written {
         let mut written = Written::default();
-        let Some(context) = context else {
-            return written;
-        };
         // Jaeger's and basictracer's headers have baggage too.
         let mut allowed = None;
         if self.limits.keys.is_some() && !context.baggage.is_empty() {
@@ -112,16 +101,26 @@ impl Settings {
                 Err(missing) => written.missing.push(missing),
             }
         }
-        written.headers.extend(self.only_baggage(context).headers);
+        self.write_baggage(context, &mut written.headers);
         written
     }
 
-    pub(super) fn only_baggage(&self, context: &RemoteContext) -> Written {
-        let mut written = Written::default();
-        if let Some(limits) = &self.outgoing {
-            baggage::write(&context.baggage, limits, &mut written.headers);
+    pub(super) fn write_baggage(&self, context: &RemoteContext, headers: &mut Vec<Header>) {
+        if self.writes_baggage {
+            baggage::write(&context.baggage, &self.limits, headers);
         }
-        written
+    }
+
+    /// The headers that are not to stay beside those that were written.
+    pub(super) fn gone(&self, written: &[Format]) -> Gone<'_> {
+        let names = written.iter().flat_map(|format| format.written_names());
+        let baggage = self.writes_baggage.then_some(&baggage::NAME);
+        let cleared = self.clear.iter().map(String::as_str);
+        let prefixes = written.iter().filter_map(|format| format.baggage_prefix());
+        Gone {
+            names: cleared.chain(names.chain(baggage).copied()).collect(),
+            prefixes: prefixes.collect(),
+        }
     }
 
     /// True where a span's context is all that goes out, in the one header of the standard.
