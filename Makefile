@@ -62,6 +62,7 @@ suite: .venv/.built .venv/.dev ## Tests of the package on the default Python
 .PHONY: lint
 lint: .venv/.dev ## Format and clippy, with and without Python; ruff
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	cargo clippy --locked --all-targets -- -D warnings
 	$(BIN)/ruff format --check
@@ -70,6 +71,7 @@ lint: .venv/.dev ## Format and clippy, with and without Python; ruff
 .PHONY: format
 format: .venv/.dev ## Write what `make lint` asks for, where a tool can
 	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

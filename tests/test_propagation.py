@@ -347,6 +347,28 @@ def test_the_answer_goes_in_the_format_of_the_request():
     }
 
 
+def test_what_vendors_say_of_one_trace_is_not_said_of_another():
+    datadog = Propagation(extract=["datadog"], inject=["datadog"])
+    headers = {
+        "x-datadog-trace-id": "5",
+        "x-datadog-parent-id": "6",
+        "x-datadog-sampling-priority": "2",
+        "x-datadog-origin": "rum",
+        "x-datadog-tags": "_dd.p.usr.id=7",
+    }
+    remote = datadog.extract(headers)
+    same = SpanContext((5).to_bytes(16, "big"), b"\x01" * 8, sampled=True)
+    other = SpanContext((9).to_bytes(16, "big"), b"\x01" * 8, sampled=True)
+    parent = {"x-datadog-parent-id": str(0x0101010101010101)}
+    assert datadog.inject(span=same, remote=remote) == headers | parent
+    assert datadog.inject(span=other, remote=remote) == {
+        "x-datadog-trace-id": "9",
+        **parent,
+        "x-datadog-sampling-priority": "1",
+    }
+    assert remote.replace(trace_id=other.trace_id).trace_id_size is None
+
+
 def test_a_short_trace_id_is_not_the_size_of_another_trace():
     b3 = Propagation(extract=["b3"], inject=["b3-single"])
     remote = b3.extract({"b3": f"{TRACE_ID[16:]}-{SPAN_ID}-d"})

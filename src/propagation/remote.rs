@@ -82,21 +82,26 @@ impl RemoteContext {
     #[must_use]
     pub fn with_span(&self, span: &SpanContext, parent_id: Option<SpanId>) -> Self {
         Self {
-            trace_id: Some(span.trace_id),
             span_id: Some(span.span_id),
             parent_id,
             sampled: span.sampled,
             w3c_flags: Some(span.trace_flags() as u8),
             trace_state: span.trace_state.clone(),
-            // The size is that of one id: a trace begun here has another.
-            trace_id_size: self
-                .trace_id_size
-                .filter(|_| self.trace_id == Some(span.trace_id)),
-            // So is B3's debug flag that of one decision.
-            b3_flags: self
-                .b3_flags
-                .clone()
-                .filter(|_| self.trace_id.is_none_or(|id| id == span.trace_id)),
+            ..self.of_trace(Some(span.trace_id))
+        }
+    }
+
+    /// The same for a trace. What was said of another one, the size of its id, debugging, what
+    /// vendors add, is not said of it.
+    #[must_use]
+    pub fn of_trace(&self, trace_id: Option<TraceId>) -> Self {
+        let same = self.trace_id.is_none() || self.trace_id == trace_id;
+        Self {
+            trace_id,
+            trace_id_size: self.trace_id_size.filter(|_| same),
+            b3_flags: self.b3_flags.clone().filter(|_| same),
+            datadog: self.datadog.clone().filter(|_| same),
+            aws_extra: self.aws_extra.clone().filter(|_| same),
             ..self.clone()
         }
     }

@@ -192,7 +192,7 @@ impl PyRemoteContext {
         let mut replaced = self.clone();
         let context = &mut replaced.context;
         if let Some(came) = trace_id.as_ref() {
-            context.trace_id = some(came).map(fitted_trace_id).transpose()?;
+            *context = context.of_trace(some(came).map(fitted_trace_id).transpose()?);
         }
         let id = |argument, came| some(came).map(|came| fitted_span_id(argument, came));
         if let Some(came) = span_id.as_ref() {
