@@ -137,6 +137,11 @@ def test_a_header_that_is_repeated_or_no_text_says_nothing(headers):
     assert propagation.extract(headers) == RemoteContext()
 
 
+def test_a_container_that_is_asked_by_name_is_asked_once_for_each():
+    headers = OnlyGetAll(traceparent=[TRACEPARENT], tracestate=["a=1", "b=2"])
+    assert Propagation(extract=["w3c", "b3"]).extract(headers).trace_state == "a=1,b=2"
+
+
 def test_a_variable_of_the_process_is_no_header_of_a_wsgi_request():
     environ = {"REQUEST_METHOD": "GET", "TRACEPARENT": TRACEPARENT, "PATH_INFO": "/"}
     assert propagation.extract(environ).trace_id is None

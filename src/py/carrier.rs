@@ -40,8 +40,12 @@ impl Wanted {
         let of_formats = formats.iter().flat_map(|format| format.header_names());
         let of_baggage = with_baggage.then_some(baggage::NAME);
         let prefixes = formats.iter().filter_map(|format| format.baggage_prefix());
+        let mut names: Vec<_> = of_formats.copied().chain(of_baggage).collect();
+        // Several formats read `tracestate`.
+        names.sort_unstable();
+        names.dedup();
         Self {
-            names: of_formats.copied().chain(of_baggage).collect(),
+            names,
             prefixes: prefixes.collect(),
         }
     }

@@ -39,6 +39,12 @@ class Otel:
     module: str
     name: str
 
+    def is_installed(self) -> bool:
+        try:
+            return find_spec(self.module) is not None
+        except ModuleNotFoundError:
+            return False
+
     def _propagator(self) -> Any:
         module = pytest.importorskip(self.module, reason=f"{self.module} is not installed")
         return getattr(module, self.name)()

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
 use super::settings::Rule;
 use super::{PyPropagation, Sender};
@@ -14,7 +14,7 @@ use crate::py::remote::PyRemoteContext;
 
 type Answer<'py> = PyResult<Option<Bound<'py, PyAny>>>;
 
-/// `extract(dict)`, where all callers are treated alike.
+/// `extract` of a dict or a list, where all callers are treated alike.
 pub(crate) struct Extract;
 
 impl Method for Extract {
@@ -32,7 +32,8 @@ impl Method for Extract {
         let Rule::Always(trust) = settings.trust else {
             return Ok(None);
         };
-        if !headers.is_exact_instance_of::<PyDict>() {
+        // ASGI has its headers in a list.
+        if !headers.is_exact_instance_of::<PyDict>() && !headers.is_exact_instance_of::<PyList>() {
             return Ok(None);
         }
         let remote = PyPropagation::read(settings, &headers, trust)?;
