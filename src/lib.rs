@@ -45,6 +45,8 @@
 //!   which one owner at a time takes it.
 //! - *hand over*: give a chunk to the queue. *Release*, of a span: give its record back.
 //! - *way out*: an exporter at work; `Exporter` is its description.
+//! - *remote context*: what a caller sent along, and what goes out with the requests made for it. A
+//!   *carrier* is what has the headers.
 //! - *scope*: in `py` what is active in a namespace; OpenTelemetry's is `InstrumentationScope`.
 
 pub mod attribute;
