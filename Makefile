@@ -62,6 +62,7 @@ suite: .venv/.built .venv/.dev ## Tests of the package on the default Python
 .PHONY: lint
 lint: .venv/.dev ## Format and clippy, with and without Python; ruff
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	cargo clippy --locked --all-targets -- -D warnings
 	$(BIN)/ruff format --check
@@ -70,6 +71,7 @@ lint: .venv/.dev ## Format and clippy, with and without Python; ruff
 .PHONY: format
 format: .venv/.dev ## Write what `make lint` asks for, where a tool can
 	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -135,9 +137,10 @@ check: ## What CI runs, in its order
 	@$(MAKE) soak
 
 .PHONY: deep
-deep: ## The long checks: Miri, sanitizer, Loom, 20,000 examples a property, every Python, contrib, viewers
+deep: ## The long checks: Miri, sanitizer, fuzzers, Loom, 20,000 examples a property, every Python, contrib, viewers
 	@$(MAKE) miri
 	@$(MAKE) sanitize
+	@$(MAKE) fuzz
 	@$(MAKE) loom
 	@$(MAKE) wheel
 	@$(MAKE) suites VERSIONS='$(SUPPORTED_HERE)' EXAMPLES=ci
@@ -147,7 +150,7 @@ deep: ## The long checks: Miri, sanitizer, Loom, 20,000 examples a property, eve
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf .venv .venvs target dist python/nanospan/*.so
+	rm -rf .venv .venvs target fuzz/target dist python/nanospan/*.so
 
 # Miri interprets the core and reports undefined behaviour. It knows no real clock or randomness,
 # so isolation is off.
@@ -159,6 +162,31 @@ miri:
 			cargo +nightly miri test --no-default-features --lib -- $(MIRI_TESTS); \
 	else \
 		echo "note: Miri is not run: it takes rustup with 'rustup +nightly component add miri rust-src'"; \
+	fi
+
+# A fuzzer for each reader of headers, for FUZZ_SECONDS each; what it learns stays in fuzz/target. The
+# flags are those of cargo-fuzz, which it does without.
+FUZZERS := w3c baggage b3 jaeger ot datadog aws gcp instana
+FUZZ_SECONDS ?= 7
+FUZZ_FLAGS := -Zsanitizer=address -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
+.PHONY: fuzz
+fuzz:
+	@if RUSTUP_AUTO_INSTALL=0 cargo +nightly --version >/dev/null 2>&1; then \
+		host=$$(rustc -vV | sed -n 's/host: //p'); \
+		RUSTFLAGS='$(FUZZ_FLAGS)' cargo +nightly build --quiet --release --locked \
+			--manifest-path fuzz/Cargo.toml --target $$host; \
+		for fuzzer in $(FUZZERS); do \
+			mkdir -p fuzz/target/corpus/$$fuzzer; \
+			echo "fuzzing $$fuzzer for $(FUZZ_SECONDS) seconds"; \
+			fuzz/target/$$host/release/$$fuzzer fuzz/target/corpus/$$fuzzer fuzz/corpus/$$fuzzer \
+				-max_total_time=$(FUZZ_SECONDS) -max_len=1024 -print_final_stats=1 \
+				-artifact_prefix=fuzz/target/$$fuzzer- >fuzz/target/log 2>&1 \
+				|| { cat fuzz/target/log; exit 1; }; \
+			grep number_of_executed_units fuzz/target/log; \
+		done; \
+	else \
+		echo "note: the fuzzers are not run: they take rustup with 'rustup toolchain install nightly'"; \
 	fi
 
 # The core's tests under AddressSanitizer, where a nightly compiler is.
@@ -232,7 +260,8 @@ PYTHON_HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get
 	@touch $@
 
 .venv/.dev: .venv/.python pyproject.toml
-	$(BIN)/python -m pip install --quiet --group build --group test --group otel --group check
+	$(BIN)/python -m pip install --quiet --group build --group test --group otel \
+		--group propagators --group check
 	@touch $@
 
 .venv/.dist: .venv/.python pyproject.toml

@@ -26,6 +26,7 @@
 //! | [`turn`] | the proof that one thread at a time is at the application's side of all this |
 //! | [`counter`], [`notice`] | what is counted, and what waits for the application's log |
 //! | [`sys`], [`thread`], `sync` | what only the operating system or the processor knows; our threads; locks and atomics, Loom's in its tests |
+//! | [`propagation`] | what travels with requests, a file for each header format |
 //! | [`view`] | traces as text, for the console exporter and `nanospan view` |
 //! | `py` | the Python module; without the feature `python` the crate is the core alone |
 //!
@@ -44,6 +45,8 @@
 //!   which one owner at a time takes it.
 //! - *hand over*: give a chunk to the queue. *Release*, of a span: give its record back.
 //! - *way out*: an exporter at work; `Exporter` is its description.
+//! - *remote context*: what a caller sent along, and what goes out with the requests made for it. A
+//!   *carrier* is what has the headers.
 //! - *scope*: in `py` what is active in a namespace; OpenTelemetry's is `InstrumentationScope`.
 
 pub mod attribute;
@@ -59,6 +62,7 @@ pub mod limits;
 pub mod notice;
 pub mod otlp;
 pub mod pipeline;
+pub mod propagation;
 #[cfg(feature = "python")]
 mod py;
 pub mod record;

@@ -282,6 +282,18 @@ impl Span {
             .unwrap_or_else(|| self.trace().verdict() == Verdict::Sampled)
     }
 
+    /// The W3C trace flags, with the decision as it stands.
+    pub fn trace_flags(&self) -> u8 {
+        u8::from(self.sampled()) | u8::from(self.trace().random()) << 1
+    }
+
+    /// Another process is told of the span. If that it is sampled, that stays so.
+    pub fn announce(&self) {
+        if self.own_decision.is_none() {
+            self.trace().announce();
+        }
+    }
+
     /// True if it was recorded when it started.
     #[inline]
     pub fn is_recorded(&self) -> bool {

@@ -62,6 +62,8 @@ pub struct Trace {
     asked: AtomicU8,
     /// Why it was; 0 where it was not, or where that was decided otherwise.
     kept: AtomicU8,
+    /// Another process was told that it is sampled: that is never taken back.
+    announced: AtomicBool,
     /// Somebody decided by hand: no sampler is asked any more.
     by_hand: AtomicBool,
     /// Some spans have no record, or are gone already: a decision cannot reach all of them.
@@ -117,6 +119,7 @@ impl Trace {
         *begun.verdict.get_mut() = verdict as u8;
         *begun.asked.get_mut() = 0;
         *begun.kept.get_mut() = 0;
+        *begun.announced.get_mut() = false;
         *begun.by_hand.get_mut() = false;
         *begun.incomplete.get_mut() = verdict == Verdict::Unrecorded;
         *begun.ended.get_mut() = false;
@@ -139,6 +142,7 @@ impl Trace {
             verdict: AtomicU8::new(Verdict::Unrecorded as u8),
             asked: AtomicU8::new(0),
             kept: AtomicU8::new(0),
+            announced: AtomicBool::new(false),
             by_hand: AtomicBool::new(false),
             incomplete: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -212,6 +216,9 @@ impl Trace {
         if self.ended.load(Ordering::Acquire) {
             return (self.verdict() == Verdict::Sampled) == should_sample;
         }
+        if !should_sample && self.announced.load(Ordering::Relaxed) {
+            return false;
+        }
         self.by_hand.store(true, Ordering::Relaxed);
         if self.verdict() == Verdict::Unrecorded && !should_sample {
             return true;
@@ -223,6 +230,13 @@ impl Trace {
         };
         self.verdict.store(verdict as u8, Ordering::Relaxed);
         !self.incomplete.load(Ordering::Relaxed)
+    }
+
+    /// Another process is told of the trace.
+    pub(crate) fn announce(&self) {
+        if self.verdict() == Verdict::Sampled {
+            self.announced.store(true, Ordering::Relaxed);
+        }
     }
 
     /// A span has no record though the trace is recorded: no later decision can reach it.

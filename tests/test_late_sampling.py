@@ -155,3 +155,27 @@ def test_the_decision_is_a_bool(undecided, value):
     with tracing.start_as_current_span("root"):
         with pytest.raises(TypeError, match="should_sample"):
             tracing.set_should_sample(value)
+
+
+def test_a_decision_that_other_services_were_told_is_never_taken_back():
+    with new_recording() as recorded:
+        with tracing.start_as_current_span("told"):
+            assert nanospan.propagation.inject()["traceparent"].endswith("-03")
+            assert tracing.set_should_sample(False) is False
+        with tracing.start_as_current_span("untold"):
+            assert tracing.set_should_sample(False) is True
+        assert recorded.names() == ["told"]
+
+
+def test_a_no_that_other_services_were_told_may_become_a_yes(undecided):
+    with tracing.start_as_current_span("root"):
+        assert nanospan.propagation.inject()["traceparent"].endswith("-02")
+        assert tracing.set_should_sample(True) is True
+        assert nanospan.propagation.inject()["traceparent"].endswith("-03")
+    assert undecided.names() == ["root"]
+
+
+def test_the_traceparent_of_a_span_is_made_once(undecided):
+    with tracing.start_as_current_span("root"):
+        first = nanospan.propagation.inject()["traceparent"]
+        assert nanospan.propagation.inject()["traceparent"] is first

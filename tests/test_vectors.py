@@ -1,53 +1,25 @@
 """The facts of `tests/vectors`: each entry is judged; one that says `applies: false` is listed."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nanospan import ROOT, AlwaysOn, Span, SpanContext, TraceIdRatio, _core, tracing
 from support.recording import fresh_name, recording
+from support.vectors import Entry, applying, ours
 
-Entry = dict[str, Any]
-_VECTORS = Path(__file__).parent / "vectors"
 _PARENT_SPAN_ID = b"\x01" * 8
 
 
-def _entries(file: str) -> list[Entry]:
-    return json.loads((_VECTORS / file).read_text())["entries"]
-
-
-def _applying(file: str) -> Any:
-    """Parametrizes over a file; an entry that does not apply is skipped with its reason."""
-    return pytest.mark.parametrize(
-        "entry",
-        [
-            pytest.param(
-                entry,
-                id=entry["id"],
-                marks=() if entry.get("applies", True) else pytest.mark.skip(reason=entry["why"]),
-            )
-            for entry in _entries(file)
-        ],
-    )
-
-
-def _ours(entry: Entry) -> Entry:
-    """The expected answer, with what `official` says where that is preferred."""
-    official = entry["official"] if entry.get("prefer") == "official" else {}
-    return entry["expect"] | {key: official[key] for key in official if key != "source"}
-
-
-@_applying("sampler.json")
+@applying("sampler.json")
 def test_the_ratio_sampler_answers_as_opentelemetrys(entry):
     parent = SpanContext(bytes.fromhex(entry["trace_id"]), _PARENT_SPAN_ID)
     with recording(sampler=TraceIdRatio(entry["rate"])):
         sampled = tracing.start_span("judged", parent=parent).context.sampled
-    assert sampled == _ours(entry)["sampled"] == entry["otel_python_trace_id_ratio"]
+    assert sampled == ours(entry)["sampled"] == entry["otel_python_trace_id_ratio"]
 
 
-@_applying("sampling-decision.json")
+@applying("sampling-decision.json")
 def test_the_decision_on_a_trace_answers_as_its_strategy_says(entry):
     given = entry["given"]
     with recording(sampling_rate=given["global_rate"]):
@@ -60,7 +32,7 @@ def test_the_decision_on_a_trace_answers_as_its_strategy_says(entry):
             )
             for strategy in entry["expect"]
         }
-    assert answers == _ours(entry)
+    assert answers == ours(entry)
 
 
 def _context(facts: Entry) -> SpanContext:
@@ -87,9 +59,9 @@ def _start(given: Entry) -> Span:
     return tracer.start_span(given["name"], **options)
 
 
-@_applying("span-creation.json")
+@applying("span-creation.json")
 def test_a_span_is_created_from_its_options_its_parent_and_the_sampler(entry):
-    given, expected = entry["given"], _ours(entry)
+    given, expected = entry["given"], ours(entry)
     active = given.get("active")
     ids = active and _core.ScriptedIds(
         [bytes.fromhex(active["trace_id"])], [bytes.fromhex(active["span_id"])]
@@ -142,9 +114,9 @@ def _from_proto(value: Any) -> Any:
     return [_from_proto(item) for item in value]
 
 
-@_applying("otlp-span.json")
+@applying("otlp-span.json")
 def test_a_span_is_encoded_with_the_fields_of_otlp(entry):
-    facts, expected = entry["span"], _ours(entry)
+    facts, expected = entry["span"], ours(entry)
     ids = _core.ScriptedIds([bytes.fromhex(facts["trace_id"])], [bytes.fromhex(facts["span_id"])])
     with recording(ids=ids) as recorded:
         _record(facts)

@@ -18,6 +18,7 @@ except ImportError as error:
 
 from nanospan._configure import configure
 from nanospan._core import (
+    PRESERVE,
     ROOT,
     AlwaysOff,
     AlwaysOn,
@@ -30,9 +31,11 @@ from nanospan._core import (
     MemoryExporter,
     OtlpExporter,
     ParentBased,
+    Propagation,
     QueueConfig,
     RateLimited,
     ReleasedSpanError,
+    RemoteContext,
     Rule,
     RuleBased,
     SamplingInput,
@@ -43,6 +46,7 @@ from nanospan._core import (
     TraceIdRatio,
     Tracer,
     flush,
+    propagation,
     shutdown,
     stats,
     tracing,
@@ -53,6 +57,7 @@ from nanospan._enum import SpanKind, StatusCode
 from nanospan._flush import flush_async
 
 __all__ = [
+    "PRESERVE",
     "ROOT",
     "AlwaysOff",
     "AlwaysOn",
@@ -68,9 +73,11 @@ __all__ = [
     "MemoryExporter",
     "OtlpExporter",
     "ParentBased",
+    "Propagation",
     "QueueConfig",
     "RateLimited",
     "ReleasedSpanError",
+    "RemoteContext",
     "Rule",
     "RuleBased",
     "SamplingInput",
@@ -86,6 +93,7 @@ __all__ = [
     "flush",
     "flush_async",
     "install",
+    "propagation",
     "shutdown",
     "stats",
     "tracing",

@@ -23,6 +23,14 @@ _Attributes: TypeAlias = Mapping[str, object]
 _Value: TypeAlias = str | bool | int | float | bytes | tuple[_Value, ...] | dict[str, _Value] | None
 _Decision: TypeAlias = Literal["parent_probability_fallback", "parent_drop_probability_fallback"]
 
+_Format: TypeAlias = Literal[
+    "w3c", "b3", "b3-single", "jaeger", "ot", "datadog", "aws", "gcp", "instana"
+]
+_Trust: TypeAlias = Literal["continue", "restart", "ignore"]
+# Mappings, iterables of pairs, and the containers of HTTP libraries, which share no class.
+_Headers: TypeAlias = Any
+_Parent: TypeAlias = Span | SpanContext | RemoteContext | _Root
+
 class ReleasedSpanError(RuntimeError):
     """The attributes, events and links of the span are gone.
 
@@ -83,6 +91,187 @@ class SpanContext:
         """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class RemoteContext:
+    """What a caller sent along: ids, the sampling decision, baggage, and how all that was written.
+
+    It can be given as `parent` of a span: then the caller's trace goes on, or a new one begins
+    where there is none to go on with. A decision that came without ids counts as `should_sample`.
+
+    Made by hand it is what `Propagation.inject` writes. Ids longer than 16 and 8 bytes keep their
+    right-most ones, shorter ones get zeros on the left, as those of headers do; `trace_id_size` is
+    how many bytes of the trace id count, `format` the name of the format to answer in. Raises
+    `TypeError` or `ValueError` naming the argument.
+    """
+    def __new__(
+        cls,
+        *,
+        trace_id: bytes | None = None,
+        span_id: bytes | None = None,
+        parent_id: bytes | None = None,
+        sampled: bool | None = None,
+        baggage: Mapping[str, str] | None = None,
+        trace_state: str = "",
+        format: _Format | None = None,
+        trace_id_size: int | None = None,
+        b3_flags: str | None = None,
+    ) -> RemoteContext: ...
+    @property
+    def trace_id(self) -> bytes | None:
+        """The caller's sixteen bytes, None where it sent none."""
+    @property
+    def span_id(self) -> bytes | None:
+        """The eight bytes of the span that made the request, None where it sent none."""
+    @property
+    def parent_id(self) -> bytes | None:
+        """The parent of that span, in formats that say it (B3, Jaeger)."""
+    @property
+    def sampled(self) -> bool | None:
+        """The caller's decision, None where it has taken none."""
+    @property
+    def span_context(self) -> SpanContext | None:
+        """The caller's span as a parent; None where an id is missing."""
+    @property
+    def links(self) -> tuple[SpanContext, ...]:
+        """The caller's span, where a new trace was to begin with a link to it; else nothing."""
+    @property
+    def baggage(self) -> dict[str, str]:
+        """Names and values of the application's, as a new dict."""
+    @property
+    def trace_state(self) -> str:
+        """The W3C `tracestate` header; empty when there is none."""
+    @property
+    def format(self) -> _Format | None:
+        """The name of the format in which it came, None when nothing was found."""
+    @property
+    def trace_id_size(self) -> int | None:
+        """How many bytes of the trace id came: 16, 8, or what a short number needs."""
+    @property
+    def shared_span(self) -> bool:
+        """True when the format lets the receiver use the sender's span id for its own span."""
+    @property
+    def w3c_flags(self) -> int | None:
+        """The W3C trace flags as they came, None in other formats."""
+    @property
+    def b3_flags(self) -> str | None:
+        """What `x-b3-flags` said; "1" asks for debugging."""
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be used, as `format.part`, in the order in which it was met."""
+    def replace(
+        self,
+        *,
+        trace_id: bytes | None = ...,
+        span_id: bytes | None = ...,
+        parent_id: bytes | None = ...,
+        sampled: bool | None = ...,
+        baggage: Mapping[str, str] = ...,
+    ) -> RemoteContext:
+        """A copy with other ids, another decision or other baggage.
+
+        What is not given stays. Baggage is replaced as a whole; entries that stay keep their
+        properties. Raises as the class does.
+        """
+    def carry(self) -> _Carry:
+        """Makes it current for one `with` block: it travels on with every `inject` there.
+
+        It goes where the active span goes: into tasks started inside, and not into plain threads.
+        """
+    @staticmethod
+    def current() -> RemoteContext | None:
+        """The one that is current, or None."""
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+@final
+class _Carry:
+    # What `RemoteContext.carry` returns: enter it once.
+    def __enter__(self) -> RemoteContext: ...
+    def __exit__(
+        self,
+        _exc_type: type[BaseException] | None,
+        _exc_value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None: ...
+
+PRESERVE: Final = "preserve"
+
+@final
+class Propagation:
+    """Reads what came with a request, and writes what goes out with the next.
+
+    `extract` names the formats to read: `w3c`, `b3` (both shapes), `jaeger`, `ot`, `datadog`,
+    `aws`, `gcp`, `instana`. They are tried in this order, and the first that finds a trace id or a
+    decision counts; `baggage` is read beside them. `inject` names those to write; it may have
+    `b3-single` and `PRESERVE` too, which is the format in which the request came, else
+    `default_format`. `clear` names headers that `propagate` removes.
+
+    `trust` is "continue", "restart" or "ignore": the caller's trace goes on, or a new one begins
+    with a link to it, or nothing of it is read; or a function that is given the headers and returns
+    one of these. A trace that begins anew takes over no baggage and no decision.
+
+    `baggage_keys` are the baggage entries that may come in and go out; None for all. No more than
+    180 entries and 8,192 bytes of baggage travel (W3C Baggage, "Limits"). Raises `TypeError` or
+    `ValueError` naming the argument.
+    """
+    def __new__(
+        cls,
+        *,
+        extract: Iterable[str] = ("w3c", "baggage"),
+        inject: Iterable[str] = ("w3c", "baggage"),
+        clear: Iterable[str] = (),
+        default_format: _Format = "w3c",
+        trust: _Trust | Callable[[Any], _Trust] = "continue",
+        baggage_keys: Iterable[str] | None = None,
+    ) -> Propagation: ...
+    def extract(
+        self, headers: _Headers, *, trust: _Trust | Callable[[Any], _Trust] | None = None
+    ) -> RemoteContext:
+        """What came with a request.
+
+        `headers` is a mapping of names to text, bytes or a list of them; an iterable of pairs, as
+        ASGI and gRPC have it; any container of an HTTP library; a WSGI environ; or `os.environ`.
+        Names are compared without regard to case. What the headers say never raises: what cannot be
+        used is left out, named in `warnings` of the answer, and logged at most once a minute.
+
+        `trust` is as for the class, for this call; None is the instance's. Raises `TypeError` or
+        `ValueError` naming the argument.
+        """
+    def inject(
+        self,
+        headers: _Headers = None,
+        *,
+        span: Span | SpanContext | None = None,
+        remote: RemoteContext | None = None,
+        environ: bool = False,
+    ) -> Any:
+        """Writes the context of a span into headers, and returns them.
+
+        `headers` is a dict or another mapping, or a list of pairs, which are changed; a tuple of
+        pairs, which is not; or None for a new dict. With `environ` names are those of environment
+        variables. `span` is a `Span` or a `SpanContext`; None is the active span, and where none is
+        active `remote` goes on as it came. `remote` is what travels beside the ids; None is the
+        `RemoteContext` that is current. Where there is nothing to send nothing is written. A format
+        that cannot do without an id that is missing is left out and logged. Raises `TypeError`
+        naming the argument.
+        """
+    def propagate(
+        self,
+        headers: _Headers,
+        callback: Callable[[RemoteContext], RemoteContext | Span | SpanContext | None],
+        *,
+        trust: _Trust | Callable[[Any], _Trust] | None = None,
+    ) -> Any:
+        """Passes a request on: what came with it, what `callback` makes of that, what goes out.
+
+        `callback` is given the `RemoteContext` and returns what to send: a `RemoteContext`, a
+        `Span`, a `SpanContext`, or None for what came. The answer has all the headers but those of
+        `clear`, and those of `inject` in the place of what came under their names: a dict for a
+        dict, else a list of pairs. What `callback` raises goes to the caller.
+        """
+
+propagation: Final[Propagation]
 
 @final
 class Span:
@@ -311,7 +500,7 @@ class Tracer:
         kind: SpanKind | int = ...,
         start_time_ns: int | None = None,
         should_sample: bool | None = None,
-        parent: Span | SpanContext | _Root | None = None,
+        parent: _Parent | None = None,
         attributes: _Attributes | None = None,
         links: Iterable[SpanContext | Link] = (),
     ) -> Span:
@@ -319,8 +508,9 @@ class Tracer:
 
         `kind` is a `SpanKind`; `start_time_ns` is nanoseconds since 1970, None is now;
         `should_sample` decides whatever sampler and parent say; `parent` is None for the active
-        span, `ROOT` for a new trace, a `Span`, or a `SpanContext`; `links` are contexts or `Link`s.
-        Raises `TypeError` or `ValueError` naming the argument, and then nothing was started.
+        span, `ROOT` for a new trace, a `Span`, a `SpanContext`, or a `RemoteContext`; `links` are
+        contexts or `Link`s. Raises `TypeError` or `ValueError` naming the argument, and then
+        nothing was started.
         """
     def start_as_current_span(
         self,
@@ -329,7 +519,7 @@ class Tracer:
         kind: SpanKind | int = ...,
         start_time_ns: int | None = None,
         should_sample: bool | None = None,
-        parent: Span | SpanContext | _Root | None = None,
+        parent: _Parent | None = None,
         attributes: _Attributes | None = None,
         links: Iterable[SpanContext | Link] = (),
     ) -> _Block:
@@ -345,7 +535,7 @@ class Tracer:
         self,
         *,
         kind: SpanKind | int = ...,
-        parent: Span | SpanContext | _Root | None = None,
+        parent: _Parent | None = None,
         should_sample: bool | None = None,
         links: Iterable[SpanContext | Link] = (),
     ) -> Span:
@@ -667,9 +857,9 @@ class KeepRule:
     """Which spans have their trace kept: those that match all that is given.
 
     `name` is a pattern of the span's name, in which `*` stands for any text and `?` for any
-    character. `attributes` is a mapping: the span has each of them when it finishes, with this value,
-    or with any where that is None. At least one of both is given. Raises `TypeError` or `ValueError`
-    naming the argument.
+    character. `attributes` is a mapping: the span has each of them when it finishes, with this
+    value, or with any where that is None. At least one of both is given. Raises `TypeError` or
+    `ValueError` naming the argument.
     """
     def __new__(
         cls, *, name: str | None = None, attributes: _Attributes | None = None
@@ -677,12 +867,12 @@ class KeepRule:
 
 @final
 class Keep:
-    """Which traces that the sampler turned down are kept all the same, decided when their root finishes.
+    """Which traces that the sampler turned down are kept, decided when their root finishes.
 
     With `errors` those in which the status of a span is ERROR; with `slower_than` those whose root
-    took more seconds; with `rules`, a list or tuple of `KeepRule`, those in which a span matches one.
-    No more than `max_traces_per_second` are, where it is given. Raises `TypeError` or `ValueError`
-    naming the argument.
+    took more seconds; with `rules`, a list or tuple of `KeepRule`, those in which a span matches
+    one. No more than `max_traces_per_second` are, where it is given. Raises `TypeError` or
+    `ValueError` naming the argument.
     """
     def __new__(
         cls,

@@ -63,6 +63,42 @@ def sampling(environ: Environ) -> tuple[float | None, _Sampler | None]:
     return None, samplers.get(text)
 
 
+def propagators(environ: Environ) -> tuple[list[str], list[str]]:
+    """Return the formats to read and those to write."""
+    variable = "OTEL_PROPAGATORS"
+    standard = ["w3c", "baggage"]
+    names = [name for name in map(str.strip, text_of(environ, variable).split(",")) if name]
+    if "none" in names:
+        return [], []
+    extract: list[str] = []
+    inject: list[str] = []
+    refused: list[str] = []
+    for name in dict.fromkeys(names):
+        if name not in _PROPAGATORS:
+            refused.append(name)
+            continue
+        reads, writes = _PROPAGATORS[name]
+        extract += [reads] if reads not in extract else []
+        inject.append(writes)
+    for name in refused:
+        known = f"{', '.join(_PROPAGATORS)} or none"
+        used = "the rest" if inject else "tracecontext,baggage"
+        ignore(variable, name, f"it must be {known}", used)
+    return (extract, inject) if inject else (standard, standard)
+
+
+# What OpenTelemetry calls a propagator: the format that it reads, and the one that it writes.
+_PROPAGATORS = {
+    "tracecontext": ("w3c", "w3c"),
+    "baggage": ("baggage", "baggage"),
+    "b3": ("b3", "b3-single"),
+    "b3multi": ("b3", "b3"),
+    "jaeger": ("jaeger", "jaeger"),
+    "xray": ("aws", "aws"),
+    "ottrace": ("ot", "ot"),
+}
+
+
 def _rate(environ: Environ) -> float:
     options: Options = {"rate": ("1.0", {"OTEL_TRACES_SAMPLER_ARG": _number})}
     rate: float = read(environ, TraceIdRatio, options).get("rate", 1.0)

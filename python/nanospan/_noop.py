@@ -148,6 +148,60 @@ class SpanContext:
         return hash((self.trace_id, self.span_id))
 
 
+class RemoteContext:
+    """Nothing that came with a request."""
+
+    trace_id = span_id = parent_id = sampled = span_context = format = None
+    trace_id_size = w3c_flags = b3_flags = None
+    links: tuple[()] = ()
+    warnings: tuple[()] = ()
+    trace_state = ""
+    shared_span = False
+
+    def __init__(self, **facts: Any) -> None:
+        self.baggage: dict[str, str] = {}
+
+    def replace(self, **facts: Any) -> RemoteContext:
+        """Return the same."""
+        return self
+
+    def carry(self) -> _Carry:
+        """Return a block that does nothing."""
+        return _Carry(self)
+
+    @staticmethod
+    def current() -> None:
+        """Return None."""
+
+
+class _Carry:
+    def __init__(self, remote: RemoteContext) -> None:
+        self._remote = remote
+
+    def __enter__(self) -> RemoteContext:
+        return self._remote
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+
+class Propagation(_Anything):
+    """Reads and writes no headers."""
+
+    def extract(self, headers: object, **options: Any) -> RemoteContext:
+        """Return nothing that came with a request."""
+        return RemoteContext()
+
+    def inject(self, headers: Any = None, **options: Any) -> Any:
+        """Return the headers as they are."""
+        return {} if headers is None else headers
+
+    def propagate(self, headers: Any, callback: Callable[[RemoteContext], object], **o: Any) -> Any:
+        """Call `callback`, and return the headers as they are."""
+        callback(RemoteContext())
+        return headers
+
+
 class SpanData:
     """Never made here."""
 
@@ -254,7 +308,9 @@ class _Root:
 
 
 __version__ = "unknown"
+PRESERVE = "preserve"
 ROOT = _Root()
+propagation = Propagation()
 tracing = Tracer("nanospan", "default", None)
 
 

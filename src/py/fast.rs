@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyString};
 use super::argument;
 use super::block::Block;
 use super::ffi::{Answer, Arguments, Method, ascii, install, none, slow, turn};
+use super::propagation::{self, PyPropagation};
 use super::span::PySpan;
 use super::start;
 use super::tracer::PyTracer;
@@ -27,7 +28,10 @@ pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
     install::<Finish>(&span)?;
     let tracer = py.get_type::<PyTracer>();
     install::<StartSpan>(&tracer)?;
-    install::<StartAsCurrentSpan>(&tracer)
+    install::<StartAsCurrentSpan>(&tracer)?;
+    let propagation = py.get_type::<PyPropagation>();
+    install::<propagation::Extract>(&propagation)?;
+    install::<propagation::Inject>(&propagation)
 }
 
 /// A name that says something, and perhaps a kind; None for anything else.

@@ -12,12 +12,12 @@ use super::value::{Change, Reader, text};
 use crate::keep::{Keep, KeepRule};
 use crate::sampler::RateLimit;
 
-/// Which traces that the sampler turned down are kept all the same, decided when their root finishes.
+/// Which traces that the sampler turned down are kept, decided when their root finishes.
 ///
 /// With `errors` those in which the status of a span is ERROR; with `slower_than` those whose root
-/// took more seconds; with `rules`, a list or tuple of `KeepRule`, those in which a span matches one.
-/// No more than `max_traces_per_second` are, where it is given. Raises `TypeError` or `ValueError`
-/// naming the argument.
+/// took more seconds; with `rules`, a list or tuple of `KeepRule`, those in which a span matches
+/// one. No more than `max_traces_per_second` are, where it is given. Raises `TypeError` or
+/// `ValueError` naming the argument.
 #[pyclass(frozen, name = "Keep", module = "nanospan")]
 pub(crate) struct PyKeep {
     errors: bool,
@@ -85,9 +85,9 @@ fn rules_of(came: &Bound<'_, PyAny>) -> PyResult<Vec<Py<PyKeepRule>>> {
 /// Which spans have their trace kept: those that match all that is given.
 ///
 /// `name` is a pattern of the span's name, in which `*` stands for any text and `?` for any
-/// character. `attributes` is a mapping: the span has each of them when it finishes, with this value,
-/// or with any where that is None. At least one of both is given. Raises `TypeError` or `ValueError`
-/// naming the argument.
+/// character. `attributes` is a mapping: the span has each of them when it finishes, with this
+/// value, or with any where that is None. At least one of both is given. Raises `TypeError` or
+/// `ValueError` naming the argument.
 #[pyclass(frozen, name = "KeepRule", module = "nanospan")]
 pub(crate) struct PyKeepRule {
     name: Option<String>,

@@ -3,6 +3,7 @@
 
 mod argument;
 mod block;
+mod carrier;
 mod chain;
 mod clock;
 mod config;
@@ -19,6 +20,8 @@ mod hint;
 mod keep;
 mod lifecycle;
 mod otel;
+mod propagation;
+mod remote;
 mod sampler;
 mod scope;
 mod span;
@@ -38,8 +41,8 @@ mod _core {
 
     use super::ffi::Recycled;
     use super::{
-        block, clock, config, context, data, error, exporter, fast, ffi, hint, keep, otel, sampler,
-        span, start, tracer, view,
+        block, clock, config, context, data, error, exporter, fast, ffi, hint, keep, otel,
+        propagation, remote, sampler, span, start, tracer, view,
     };
 
     #[pymodule_export]
@@ -68,6 +71,10 @@ mod _core {
         share,
     };
     #[pymodule_export]
+    use propagation::PyPropagation;
+    #[pymodule_export]
+    use remote::PyRemoteContext;
+    #[pymodule_export]
     use sampler::{
         PyAlwaysOff, PyAlwaysOn, PyAlwaysRecord, PyConsistentProbability, PyParentBased,
         PyRateLimited, PyRule, PyRuleBased, PySampler, PySamplingInput, PyTraceIdRatio,
@@ -95,6 +102,11 @@ mod _core {
         module.add("_OtelSpan", module.py().get_type::<otel::PyOtelSpan>())?;
         module.add("_OtelTracer", module.py().get_type::<otel::PyOtelTracer>())?;
         module.add("ROOT", Py::new(module.py(), PyRoot)?)?;
+        module.add("PRESERVE", propagation::PRESERVE)?;
+        module.add(
+            "propagation",
+            Py::new(module.py(), PyPropagation::global())?,
+        )?;
         module.add("tracing", PyTracer::global(module.py())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

@@ -20,6 +20,7 @@ use super::scope::Scope;
 use super::value::{Change, Reader, pairs, plain, text, to_dict};
 use crate::id::{SpanId, TraceId};
 use crate::otlp::message;
+use crate::propagation::w3c;
 use crate::span::{FinishError, Handle, Span};
 use crate::turn::{Guarded, Turn, TurnCell};
 use ancestor::step_up;
@@ -56,6 +57,8 @@ enum Of {
 #[derive(Default)]
 struct Held {
     name: Option<Py<PyString>>,
+    /// The `traceparent` header, made when it is first sent, and the flags in it.
+    traceparent: Option<(u8, Py<PyString>)>,
     /// The nearest ancestor that had not finished when this was last looked at: it becomes active
     /// when this span finishes. A span that has finished keeps no finished parent.
     parent: Option<Py<PySpan>>,
@@ -139,6 +142,24 @@ impl PySpan {
         if let Some(recording) = &self.recording {
             recording.was_active.set(turn(py), true);
         }
+    }
+
+    /// The `traceparent` header (W3C Trace Context, "traceparent Header"), made once.
+    pub(crate) fn traceparent<'py>(&self, py: Python<'py>, core: &Span) -> Bound<'py, PyString> {
+        let flags = core.trace_flags();
+        let known = self.held(py).and_then(|held| {
+            let (of, header) = held.traceparent.as_ref()?;
+            (*of == flags).then(|| header.bind(py).clone())
+        });
+        known.unwrap_or_else(|| {
+            let made = w3c::traceparent(core.trace().trace_id(), *core.span_id(), flags);
+            let made = PyString::new(py, w3c::as_text(&made));
+            let replaced = self
+                .held(py)
+                .and_then(|mut held| held.traceparent.replace((flags, made.clone().unbind())));
+            drop(replaced.map(|(_, header)| header.into_bound(py)));
+            made
+        })
     }
 
     /// True when the span's tracer has the namespace of `scope`.

@@ -9,6 +9,7 @@ use super::context::PySpanContext;
 use super::error::wrong_type;
 use super::ffi::{Place, Recycled, turn};
 use super::otel;
+use super::remote::Unfolded;
 use super::scope::{Above, Entered};
 use super::span::PySpan;
 use super::tracer::PyTracer;
@@ -79,6 +80,8 @@ impl Arguments {
         links: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let kind = argument::kind(kind)?;
+        let unfolded = Unfolded::of(parent, should_sample, links)?;
+        let [parent, should_sample, links] = unfolded.or([parent, should_sample, links]);
         let given = [start_time_ns, should_sample, parent, attributes, links];
         let more = given.iter().any(Option::is_some).then(|| {
             Ok::<_, PyErr>(Box::new(More {
@@ -310,7 +313,7 @@ impl ParentArgument {
         }
         Err(wrong_type(
             "parent",
-            "a Span, a SpanContext, nanospan.ROOT or None",
+            "a Span, a SpanContext, a RemoteContext, nanospan.ROOT or None",
             came,
         ))
     }

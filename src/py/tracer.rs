@@ -187,8 +187,9 @@ impl PyTracer {
     ///
     /// `kind` is a `SpanKind`; `start_time_ns` is nanoseconds since 1970, None is now;
     /// `should_sample` decides whatever sampler and parent say; `parent` is None for the active
-    /// span, `ROOT` for a new trace, a `Span`, or a `SpanContext`; `links` are contexts or `Link`s.
-    /// Raises `TypeError` or `ValueError` naming the argument, and then nothing was started.
+    /// span, `ROOT` for a new trace, a `Span`, a `SpanContext`, or a `RemoteContext`; `links` are
+    /// contexts or `Link`s. Raises `TypeError` or `ValueError` naming the argument, and then
+    /// nothing was started.
     #[pyo3(signature = (name, *, kind=Given::Missing, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=Given::Missing),
            text_signature = "($self, name, *, kind=1, start_time_ns=None, should_sample=None, parent=None, attributes=None, links=())")]
     #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]

@@ -22,9 +22,11 @@ from nanospan import (
     MemoryExporter,
     OtlpExporter,
     ParentBased,
+    Propagation,
     QueueConfig,
     RateLimited,
     ReleasedSpanError,
+    RemoteContext,
     Rule,
     RuleBased,
     SamplingInput,
@@ -50,6 +52,24 @@ def by_name(asked: SamplingInput) -> bool:
     assert_type(asked.parent, SpanContext | None)
     assert_type(asked.kind, SpanKind)
     return asked.name == asked.tracer or asked.trace_id == b""
+
+
+def propagating(environ: dict[str, str]) -> None:
+    shared = nanospan.propagation
+    assert_type(shared, Propagation)
+    ours = Propagation(extract=["b3"], inject=[nanospan.PRESERVE], trust=lambda _: "restart")
+    with ours.extract(environ, trust="continue").carry() as remote:
+        assert_type(remote, RemoteContext)
+        assert_type(remote.span_context, SpanContext | None)
+        assert_type(remote.baggage, dict[str, str])
+        assert_type(RemoteContext.current(), RemoteContext | None)
+        tracer.start_span("x", parent=remote, links=remote.links)
+        with tracer.start_as_current_span("x", parent=remote) as span:
+            headers: dict[str, str] = shared.inject(span=span)
+            shared.inject([(b"a", b"b")], remote=remote, environ=True)
+    shared.propagate(headers, lambda remote: remote.replace(sampled=None, baggage={"a": "b"}))
+    Propagation(trust="always")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    shared.inject(span=remote)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def configuring() -> None:

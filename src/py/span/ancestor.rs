@@ -141,6 +141,7 @@ impl Drop for PySpan {
         }
         let held = std::mem::take(recording.held.get_mut());
         drop(held.name.map(|name| name.into_bound(py)));
+        drop(held.traceparent.map(|(_, header)| header.into_bound(py)));
         let held = held.parent.into_iter().chain(held.before);
         chain::let_go(py, held.map(|span| span.into_bound(py)));
     }
