@@ -1,4 +1,5 @@
-"""What tracing costs: the tables of `bench_span`, of `bench_frameworks` and of `bench_latency`.
+"""What tracing costs: the tables of `bench_span`, `bench_late`, `bench_propagation`,
+`bench_frameworks` and `bench_latency`.
 
 python benches/python/bench.py [--quick] [--case NAME] [--json FILE] [--bars]
 """
@@ -9,7 +10,9 @@ import platform
 import sys
 
 import bench_frameworks
+import bench_late
 import bench_latency
+import bench_propagation
 import bench_span
 
 
@@ -23,7 +26,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"CPython {platform.python_version()}", flush=True)
     reports = {}
-    for bench in (bench_span, bench_frameworks, bench_latency):
+    for bench in (bench_span, bench_late, bench_propagation, bench_frameworks, bench_latency):
         report = bench.report(options.quick, options.case)
         if report:
             reports[bench.__name__] = report
