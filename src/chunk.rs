@@ -71,8 +71,7 @@ impl InstrumentationScope {
 pub struct Chunk {
     /// Most traces have one run, which then takes no allocation.
     first: Run,
-    /// Boxed, since they are rare.
-    more: Option<Box<Vec<Run>>>,
+    more: Vec<Run>,
     /// When its first span finished, if that had to wait for others.
     since: Option<Instant>,
     /// Why its trace was kept, though the sampler turned it down.
@@ -99,7 +98,7 @@ impl Chunk {
     pub fn with_room(length: usize) -> Box<Self> {
         Box::new(Self {
             first: Run::new(&NOBODY, true, Vec::with_capacity(length)),
-            more: None,
+            more: Vec::new(),
             since: None,
             kept: None,
             marks: 0,
@@ -115,7 +114,7 @@ impl Chunk {
     pub(crate) fn clear(&mut self) {
         self.first.bytes.clear();
         self.first.spans = 0;
-        self.more = None;
+        self.more.clear();
         self.since = None;
         self.kept = None;
         self.marks = 0;
@@ -149,18 +148,16 @@ impl Chunk {
 
     /// The runs, in the order of their first spans; some may be empty.
     pub fn runs(&self) -> impl Iterator<Item = &Run> {
-        std::iter::once(&self.first).chain(self.more.iter().flat_map(|more| more.iter()))
+        std::iter::once(&self.first).chain(&self.more)
     }
 
     fn runs_mut(&mut self) -> impl Iterator<Item = &mut Run> {
-        let more = self.more.iter_mut().flat_map(|more| more.iter_mut());
-        std::iter::once(&mut self.first).chain(more)
+        std::iter::once(&mut self.first).chain(&mut self.more)
     }
 
     /// How many spans.
     pub fn spans(&self) -> usize {
-        let more = self.more.iter().flat_map(|more| more.iter());
-        (self.first.spans + more.map(|run| run.spans).sum::<u32>()) as usize
+        (self.first.spans + self.more.iter().map(|run| run.spans).sum::<u32>()) as usize
     }
 
     /// How many bytes its spans took when they were accounted.
@@ -178,12 +175,11 @@ impl Chunk {
         if is_it(&self.first) {
             return &mut self.first;
         }
-        let more = self.more.get_or_insert_default();
-        let index = more.iter().position(is_it).unwrap_or_else(|| {
-            more.push(Run::new(scope, follows, Vec::new()));
-            more.len() - 1
+        let index = self.more.iter().position(is_it).unwrap_or_else(|| {
+            self.more.push(Run::new(scope, follows, Vec::new()));
+            self.more.len() - 1
         });
-        &mut more[index]
+        &mut self.more[index]
     }
 
     /// Takes out the spans that follow the trace's decision; returns how many, and their bytes.
@@ -213,8 +209,8 @@ impl Chunk {
         self.first.follows = other.first.follows;
         self.first.spans = other.first.spans;
         self.first.bytes.extend_from_slice(&other.first.bytes);
-        self.more = other.more.take();
-        for run in self.more.iter_mut().flat_map(|more| more.iter_mut()) {
+        std::mem::swap(&mut self.more, &mut other.more);
+        for run in &mut self.more {
             run.bytes.shrink_to_fit();
         }
         self.since = other.since;

@@ -91,6 +91,7 @@ impl Keep {
 
 impl KeepRule {
     /// An attribute that a span must have; with None, whatever its value.
+    #[must_use]
     pub fn with_attribute(mut self, key: &str, value: Option<Value<'_>>) -> Self {
         let value = value.map(|value| {
             let mut bytes = Vec::new();

@@ -236,7 +236,7 @@ impl Record {
     /// The same where all keys are known to differ, and to be within the limit: they are written where
     /// they stay.
     #[inline(always)]
-    pub(crate) fn add_event_of_distinct(
+    pub fn add_event_of_distinct(
         &mut self,
         name: &str,
         time_ns: u64,
@@ -431,7 +431,7 @@ fn fill<'a>(
 }
 
 /// The attributes of an event, being written: their keys differ, and are within the limit.
-pub(crate) struct Distinct<'a> {
+pub struct Distinct<'a> {
     bytes: &'a mut Vec<u8>,
     max_length: Option<usize>,
 }
@@ -439,7 +439,7 @@ pub(crate) struct Distinct<'a> {
 impl Distinct<'_> {
     /// Adds an attribute.
     #[inline(always)]
-    pub(crate) fn add(&mut self, key: &str, value: Value<'_>) {
+    pub fn add(&mut self, key: &str, value: Value<'_>) {
         match value {
             Value::Text(text) => self.add_typed(key, text),
             Value::Bool(bool) => self.add_typed(key, bool),

@@ -384,14 +384,14 @@ impl Span {
 
     /// How many attributes an event may have.
     #[inline]
-    pub(crate) fn max_event_attributes(&self) -> usize {
+    pub fn max_event_attributes(&self) -> usize {
         self.trace().pipeline().limits().attribute_per_event_count
     }
 
     /// Adds an event now, to which `fill` adds attributes whose keys differ, as many as it may have.
     /// It must not call Python.
     #[inline(always)]
-    pub(crate) fn add_event_of_distinct(
+    pub fn add_event_of_distinct(
         &self,
         turn: Turn<'_>,
         name: &str,

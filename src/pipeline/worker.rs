@@ -466,7 +466,9 @@ impl Run {
     /// Gives as much of the batch to the ways out as one export may hold.
     fn take(&mut self) {
         let mut chunks = self.batch.take(self.pipeline.full_batch_size());
-        chunks.iter_mut().for_each(|chunk| chunk.mark());
+        for chunk in &mut chunks {
+            chunk.mark();
+        }
         self.sender.take(&chunks);
         self.pipeline.chunks().give_back(chunks.into_iter());
     }

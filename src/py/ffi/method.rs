@@ -44,7 +44,8 @@ impl From<PyErr> for Raised {
 
 /// `None`, as methods answer that have nothing to say.
 #[inline]
-pub(crate) fn none<'py>(py: Python<'py>) -> Answer<'py> {
+#[allow(clippy::unnecessary_wraps, reason = "it is what a method answers")]
+pub(crate) fn none(py: Python<'_>) -> Answer<'_> {
     Ok(Some(py.None().into_bound(py)))
 }
 
