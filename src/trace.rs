@@ -169,7 +169,7 @@ impl Trace {
     fn is_reusable(&self, turn: Turn<'_>) -> bool {
         self.ended.load(Ordering::Relaxed)
             && self.place.get(turn).is_none()
-            && !self.pipeline.is_closed()
+            && !self.pipeline.is_leaving()
             && (!self.used.load(Ordering::Relaxed) || self.chunk.is_empty())
     }
 

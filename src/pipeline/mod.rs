@@ -238,6 +238,12 @@ impl Pipeline {
         }
     }
 
+    /// True when no new traces begin in it, or nothing more will be sent.
+    #[inline]
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.retired.load(Ordering::Relaxed) || self.is_closed()
+    }
+
     /// True when nothing more will be sent.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
