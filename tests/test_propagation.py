@@ -56,6 +56,20 @@ def test_a_decision_without_ids_decides_on_the_new_trace(sampled):
         assert tracing.start_span("x", parent=remote, should_sample=True).context.sampled
 
 
+@pytest.mark.parametrize("sampled", [None, True, False])
+def test_a_trace_id_without_a_span_id_goes_on_without_a_parent(sampled):
+    header = f"Root=1-{TRACE_ID[:8]}-{TRACE_ID[8:]}"
+    if sampled is not None:
+        header += f";Sampled={int(sampled)}"
+    remote = Propagation(extract=["aws"]).extract({"x-amzn-trace-id": header})
+    with recorded(sampling_rate=0.0 if sampled else 1.0) as recording:
+        with tracing.start_as_current_span("GET /", parent=remote) as span:
+            assert (span.trace_id_hex, span.parent_id) == (TRACE_ID, None)
+            assert span.context.sampled is (sampled is not False)
+            tracing.start_span("child").finish()
+        assert len(recording.spans()) == (0 if sampled is False else 2)
+
+
 def test_a_function_decorated_under_a_remote_parent_is_its_child(recording):
     remote = propagation.extract({"traceparent": TRACEPARENT})
 

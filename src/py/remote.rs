@@ -16,7 +16,7 @@ use crate::context::SpanContext;
 use crate::id::{SpanId, TraceId};
 use crate::propagation::{Baggage, Format, RemoteContext, Warning};
 use carry::PyCarry;
-pub(crate) use parent::Unfolded;
+pub(crate) use parent::{PyTraceId, Unfolded};
 
 /// What a caller sent along: ids, the sampling decision, baggage, and how all that was written.
 ///

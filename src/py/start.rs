@@ -9,15 +9,16 @@ use super::context::PySpanContext;
 use super::error::wrong_type;
 use super::ffi::{Place, Recycled, turn};
 use super::otel;
-use super::remote::Unfolded;
+use super::remote::{PyTraceId, Unfolded};
 use super::scope::{Above, Entered};
 use super::span::PySpan;
 use super::tracer::PyTracer;
 use super::value::{Attributes, Reader, exact_text, pairs, plain, text};
 use crate::context::{SpanContext, SpanKind};
+use crate::id::TraceId;
 use crate::pipeline;
 use crate::sampler;
-use crate::tracer::{Parent, SpanOptions};
+use crate::tracer::{Chosen, Parent, SpanOptions};
 
 /// What `nanospan.ROOT` is: the parent of a span that has none, whatever is active.
 #[pyclass(frozen, name = "_Root", module = "nanospan")]
@@ -57,6 +58,8 @@ enum ParentArgument {
     Root,
     Span(Py<PySpan>),
     Context(SpanContext),
+    /// A new span of this trace, without a parent.
+    Trace(TraceId),
 }
 
 impl Arguments {
@@ -128,8 +131,15 @@ impl Arguments {
         let above = match &more.parent {
             ParentArgument::Active => tracer.scope().above(py)?,
             ParentArgument::Span(span) => Above::Span(Some(span.bind(py).clone())),
-            ParentArgument::Root => Above::Span(None),
+            ParentArgument::Root | ParentArgument::Trace(_) => Above::Span(None),
             ParentArgument::Context(context) => Above::Context(Box::new(context.clone())),
+        };
+        let chosen = match more.parent {
+            ParentArgument::Trace(trace_id) => Some(Chosen {
+                trace_id: Some(trace_id),
+                ..Chosen::default()
+            }),
+            _ => None,
         };
         let name = self.name.as_ref().map(|name| text(name.bind(py)));
         let options = SpanOptions {
@@ -138,7 +148,7 @@ impl Arguments {
             start_time_ns: more.start_time_ns,
             should_sample: more.should_sample,
             parent: above.as_parent(),
-            chosen: None,
+            chosen: chosen.as_ref(),
         };
         let span = tracer.core().start(turn(py), &pipeline, &options);
         let turn = turn(py);
@@ -289,6 +299,7 @@ impl More {
                 ParentArgument::Root => ParentArgument::Root,
                 ParentArgument::Span(span) => ParentArgument::Span(span.clone_ref(py)),
                 ParentArgument::Context(context) => ParentArgument::Context(context.clone()),
+                ParentArgument::Trace(trace_id) => ParentArgument::Trace(*trace_id),
             },
             attributes: self
                 .attributes
@@ -307,6 +318,9 @@ impl ParentArgument {
         if let Ok(context) = came.cast::<PySpanContext>() {
             // The context of the no-op span has no ids: a new trace.
             return Ok(context.get().0.clone().map_or(Self::Root, Self::Context));
+        }
+        if let Ok(trace) = came.cast::<PyTraceId>() {
+            return Ok(Self::Trace(trace.get().0));
         }
         if came.is_instance_of::<PyRoot>() {
             return Ok(Self::Root);

@@ -4,7 +4,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::PyRemoteContext;
+use crate::id::TraceId;
 use crate::py::start::PyRoot;
+
+/// A trace that goes on without a parent, among the arguments of a start.
+#[pyclass(frozen, name = "_TraceId", module = "nanospan")]
+pub(crate) struct PyTraceId(pub(crate) TraceId);
 
 /// The arguments of a start with a `RemoteContext` for a parent, in terms of the others.
 pub(crate) struct Unfolded<'py>(Option<[Option<Bound<'py, PyAny>>; 3]>);
@@ -21,7 +26,11 @@ impl<'py> Unfolded<'py> {
         let (py, remote) = (remote.py(), remote.get());
         let parent = match remote.span_context() {
             Some(context) => Bound::new(py, context)?.into_any(),
-            None => Bound::new(py, PyRoot)?.into_any(),
+            // A trace id alone: the trace goes on, without a parent.
+            None => match remote.context.trace_id {
+                Some(trace_id) => Bound::new(py, PyTraceId(trace_id))?.into_any(),
+                None => Bound::new(py, PyRoot)?.into_any(),
+            },
         };
         let decision = remote
             .context
