@@ -66,9 +66,14 @@ fn batch() -> Vec<Box<Chunk>> {
                 spans: vec![Clone::clone(span)],
                 ..ScopeSpans::default()
             };
-            slot.add(scope, true, || Chunk::with_room(0), |buffer| {
-                buffer.extend(field.encode_to_vec());
-            });
+            slot.add(
+                scope,
+                true,
+                || Chunk::with_room(0),
+                |buffer| {
+                    buffer.extend(field.encode_to_vec());
+                },
+            );
         }
         slot.take().expect("it has spans")
     };

@@ -42,11 +42,7 @@ impl Chunks {
     #[inline]
     pub(crate) fn take(&self, turn: Turn<'_>, length: usize) -> Box<Chunk> {
         let class = class_that_holds(length);
-        let ready = self
-            .ready
-            .borrow(turn)
-            .get_mut(class)
-            .and_then(Vec::pop);
+        let ready = self.ready.borrow(turn).get_mut(class).and_then(Vec::pop);
         ready.unwrap_or_else(|| self.take_spent(turn, class, length))
     }
 

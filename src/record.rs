@@ -6,8 +6,8 @@ use crate::id::{SpanId, TraceId};
 use crate::limits::{SpanLimits, Surplus};
 use crate::value::{Encode, Value};
 use crate::wire::{
-    WireType, field_len, first_field, optional_len, put_bytes, put_fixed32, put_fixed64, put_length,
-    put_message, put_number, put_optional, tag, varint_len,
+    WireType, field_len, first_field, optional_len, put_bytes, put_fixed32, put_fixed64,
+    put_length, put_message, put_number, put_optional, tag, varint_len,
 };
 
 /// Fields of OTLP's `Span`.
@@ -219,7 +219,8 @@ impl Record {
         let limit = rules.limits.attribute_per_event_count;
         fill(scratch, event::ATTRIBUTES, attributes, rules, limit);
         scratch.miss(dropped);
-        let length = 9 + field_len(event::NAME, name.len()) + attributes_len(scratch, event::DROPPED);
+        let length =
+            9 + field_len(event::NAME, name.len()) + attributes_len(scratch, event::DROPPED);
         let bytes = &mut self.events.bytes;
         put_length(bytes, field::EVENTS, length);
         put_fixed64(bytes, event::TIME, time_ns);
@@ -292,7 +293,9 @@ impl Record {
     pub(crate) fn measured<'a>(&'a self, number: u32, facts: &'a Facts<'a>) -> Measured<'a> {
         let dropped = self.attributes.dropped() | self.events.dropped | self.links.dropped;
         let length = IDS
-            + facts.trace_state.map_or(0, |state| optional_len(field::TRACE_STATE, state.len()))
+            + facts
+                .trace_state
+                .map_or(0, |state| optional_len(field::TRACE_STATE, state.len()))
             + facts.parent_id.map_or(0, |_| PARENT)
             + field_len(field::NAME, self.name.len())
             + KIND_AND_TIMES
@@ -386,7 +389,11 @@ impl Measured<'_> {
         times[12..].copy_from_slice(&facts.end_time_ns.to_le_bytes());
         buffer.extend_from_slice(&times);
         buffer.extend_from_slice(record.attributes.as_bytes());
-        put_count(buffer, field::DROPPED_ATTRIBUTES, record.attributes.dropped());
+        put_count(
+            buffer,
+            field::DROPPED_ATTRIBUTES,
+            record.attributes.dropped(),
+        );
         buffer.extend_from_slice(&record.events.bytes);
         put_count(buffer, field::DROPPED_EVENTS, record.events.dropped);
         buffer.extend_from_slice(&record.links.bytes);

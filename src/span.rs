@@ -417,9 +417,8 @@ impl Span {
             return;
         }
         // A status has no other limit on its text than an attribute's.
-        let description = description.map(|text| {
-            text.truncated(self.trace().pipeline().limits().attribute_value_length)
-        });
+        let description = description
+            .map(|text| text.truncated(self.trace().pipeline().limits().attribute_value_length));
         if self.write(turn, |_| ()) {
             let before = self.status.get(turn);
             if let Some(code) = before.set(code) {

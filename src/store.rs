@@ -217,7 +217,9 @@ impl Store {
 impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let generation = self.generation;
-        f.debug_struct("Slot").field("generation", &generation).finish_non_exhaustive()
+        f.debug_struct("Slot")
+            .field("generation", &generation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -242,7 +244,10 @@ mod tests {
         assert_eq!(store.release(turn, slot, |_| ()), None);
         assert_eq!(store.with(turn, slot, |_| ()), None);
         let next = store.claim(turn, |_| ()).unwrap();
-        assert!(std::ptr::eq(next.cell, slot.cell), "the hot record comes first");
+        assert!(
+            std::ptr::eq(next.cell, slot.cell),
+            "the hot record comes first"
+        );
         assert_eq!(store.with(turn, slot, |_| ()), None);
         assert_eq!(store.with(turn, next, |_| ()), Some(()));
     }

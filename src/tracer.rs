@@ -248,7 +248,9 @@ impl Tracer {
         span.parent_id = Some(parent.span_id);
         span.parent_is_remote = false;
         span.own_decision = own_decision;
-        let chosen = options.chosen.and_then(|chosen| chosen.trace_state.as_ref());
+        let chosen = options
+            .chosen
+            .and_then(|chosen| chosen.trace_state.as_ref());
         if let Some(state) = chosen.or(parent.own_trace_state.as_ref()) {
             span.own_trace_state = Some(Arc::clone(state));
         }
@@ -274,7 +276,9 @@ impl Tracer {
                 (None, Some(id)) => (id, options.chosen.is_some_and(|chosen| chosen.random)),
                 (None, None) => (pipeline.ids().trace_id(turn, now_ns), true),
             };
-            let chosen_state = options.chosen.and_then(|chosen| chosen.trace_state.as_ref());
+            let chosen_state = options
+                .chosen
+                .and_then(|chosen| chosen.trace_state.as_ref());
             let state = chosen_state.or_else(|| parent?.trace_state.as_ref());
             head.trace_state = state.map(Arc::clone);
             let sampled = || {

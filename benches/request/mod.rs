@@ -82,7 +82,9 @@ pub(crate) fn add_event(turn: Turn<'_>, span: &Span) {
 pub(crate) fn serve(turn: Turn<'_>, tracer: &'static Tracer, pipeline: &Arc<Pipeline>) {
     let mut open: Vec<Handle> = Vec::with_capacity(NAMES.len());
     for name in NAMES {
-        let parent = open.last().map_or(Parent::Root, |parent| Parent::Span(parent));
+        let parent = open
+            .last()
+            .map_or(Parent::Root, |parent| Parent::Span(parent));
         let span = start(turn, tracer, pipeline, name, parent);
         for (key, value) in ATTRIBUTES {
             span.set_attribute(turn, key, value);

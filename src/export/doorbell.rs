@@ -131,9 +131,7 @@ mod model {
                 .map(|byte| {
                     let shared = Arc::clone(&shared);
                     thread::spawn(move || {
-                        shared
-                            .0
-                            .add(scope, true, empty, |buffer| buffer.push(byte));
+                        shared.0.add(scope, true, empty, |buffer| buffer.push(byte));
                         shared.1.ring(false);
                     })
                 })

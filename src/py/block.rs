@@ -72,7 +72,8 @@ impl Block {
     /// The object that Python holds.
     #[inline]
     pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        KIND.get_or_try_init(py, || Kind::new(py))?.make(py, || self)
+        KIND.get_or_try_init(py, || Kind::new(py))?
+            .make(py, || self)
     }
 
     /// The type of the object.

@@ -113,10 +113,7 @@ fn new_cell<'py>(py: Python<'py>, span: Option<&Bound<'_, PySpan>>) -> PyResult<
     Bound::new(py, Cell(Guarded::new(span)))
 }
 
-type SoleCell<'py> = (
-    Borrowed<'py, 'py, Cell>,
-    Borrowed<'py, 'py, PyAny>,
-);
+type SoleCell<'py> = (Borrowed<'py, 'py, Cell>, Borrowed<'py, 'py, PyAny>);
 type Shared<'py> = Result<Bound<'py, PySpan>, Option<Bound<'py, PyAny>>>;
 
 impl Scope {

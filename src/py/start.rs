@@ -1,6 +1,5 @@
 //! The arguments with which spans start, checked, and the start itself.
 
-
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};

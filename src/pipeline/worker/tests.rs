@@ -45,11 +45,16 @@ fn pipeline(memory: &Memory) -> Arc<Pipeline> {
 fn finish_a_span(pipeline: &Arc<Pipeline>) {
     let slot = ChunkSlot::default();
     let scope = InstrumentationScope::new("test", None);
-    slot.add(scope, true, || Chunk::with_room(0), |buffer| {
-        // `ScopeSpans.spans` with an empty `Span`.
-        buffer.extend([0x12, 0]);
-        pipeline.queue.reserve(turn::take().turn(), 1, 2);
-    });
+    slot.add(
+        scope,
+        true,
+        || Chunk::with_room(0),
+        |buffer| {
+            // `ScopeSpans.spans` with an empty `Span`.
+            buffer.extend([0x12, 0]);
+            pipeline.queue.reserve(turn::take().turn(), 1, 2);
+        },
+    );
     pipeline.enqueue(None, slot.take().expect("a span was added"));
 }
 

@@ -57,7 +57,8 @@ impl OtelBlock {
     /// The object that Python holds.
     #[inline]
     pub(super) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        KIND.get_or_try_init(py, || Kind::new(py))?.make(py, || self)
+        KIND.get_or_try_init(py, || Kind::new(py))?
+            .make(py, || self)
     }
 
     /// A block with the same arguments, not entered.
