@@ -224,7 +224,7 @@ expressions = st.recursive(
     max_leaves=4,
 )
 statements = st.sampled_from(
-    ["return {}", "x = {}", "if {}: pass", "assert {}, 'no'", "for x in {}: pass"]
+    ["return {}", "x = {}", "if {}: pass", "assert [{}] is None, 'no'", "for x in {}: pass"]
 )
 sources = st.builds(
     lambda head, statement, expression: (
