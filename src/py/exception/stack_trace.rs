@@ -173,7 +173,13 @@ fn frames(told: &mut String, first: Bound<'_, PyAny>) -> PyResult<()> {
         entry = following(&entry)?;
     }
     if surplus > 0 {
-        *told += &format!("  [{surplus} frame{} left out]\n", plural(surplus));
+        told.extend([
+            "  [",
+            &surplus.to_string(),
+            " frame",
+            plural(surplus),
+            " left out]\n",
+        ]);
     }
     let mut before: Option<Arc<Frame>> = None;
     let mut count = 0;
@@ -197,10 +203,9 @@ fn frames(told: &mut String, first: Bound<'_, PyAny>) -> PyResult<()> {
 fn tell_repeated(told: &mut String, count: usize) {
     if count > MAX_REPEATED {
         let more = count - MAX_REPEATED;
-        *told += &format!(
-            "  [Previous line repeated {more} more time{}]\n",
-            plural(more)
-        );
+        let s = plural(more);
+        let more = more.to_string();
+        told.extend(["  [Previous line repeated ", &more, " more time", s, "]\n"]);
     }
 }
 
