@@ -16,6 +16,7 @@ mod request;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use nanospan::clock::Clock;
@@ -107,6 +108,8 @@ fn in_steady_state(sampler: Sampler) -> u64 {
                 }
             });
             assert!(pipeline.flush(TIMEOUT));
+            // The worker says that all is sent, and then gives back what it was in.
+            thread::sleep(Duration::from_millis(2));
         }
         asked
     };

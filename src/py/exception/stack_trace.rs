@@ -129,12 +129,12 @@ fn is_unusual(error: &Bound<'_, PyBaseException>) -> PyResult<bool> {
         || !error.is_truthy()?
         || has(intern!(py, "__notes__"))?
         || has(intern!(py, "exceptions"))?;
-    // From 3.12 on names that may have been meant are looked for.
+    // Names that may have been meant are looked for: from 3.12 on, and by that package.
     let suggests = (error.is_instance_of::<PyNameError>()
         || error.is_instance_of::<PyAttributeError>())
         && has(intern!(py, "name"))?
         || error.is_instance_of::<PyImportError>() && has(intern!(py, "name_from"))?;
-    Ok(told_apart || suggests && py.version_info() >= (3, 12))
+    Ok(told_apart || suggests)
 }
 
 /// Traceback, type and message.
