@@ -1,8 +1,11 @@
 //! Exceptions as events (OpenTelemetry semantic conventions, "Exceptions on spans").
 
+mod frame;
+mod stack_trace;
+
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 
 use super::ffi::turn;
 use super::lifecycle;
@@ -29,8 +32,10 @@ pub(crate) fn attributes<'py>(
     let py = error.py();
     let facts = PyDict::new(py);
     facts.set_item("exception.type", type_name(error)?)?;
-    facts.set_item("exception.message", message(error))?;
-    facts.set_item("exception.stacktrace", stack_trace(py, error))?;
+    let said = said(error);
+    let stack_trace = stack_trace::stack_trace(error, said.as_deref());
+    facts.set_item("exception.message", said.unwrap_or_default())?;
+    facts.set_item("exception.stacktrace", stack_trace)?;
     if let Some(escaped) = escaped {
         facts.set_item("exception.escaped", escaped)?;
     }
@@ -54,27 +59,10 @@ fn type_name(error: &Bound<'_, PyBaseException>) -> PyResult<String> {
 
 /// What the exception says; one that cannot say it says nothing.
 pub(crate) fn message(error: &Bound<'_, PyBaseException>) -> String {
-    error
-        .str()
-        .map_or_else(|_| String::new(), |message| text(&message).into_owned())
+    said(error).unwrap_or_default()
 }
 
-/// Longer traces keep their end, where the error is.
-const MAX_STACK_TRACE: usize = 25_000;
-
-fn stack_trace(py: Python<'_>, error: &Bound<'_, PyBaseException>) -> Option<String> {
-    let lines = py
-        .import("traceback")
-        .ok()?
-        .call_method1("format_exception", (error,))
-        .ok()?;
-    let joined = PyString::new(py, "").call_method1("join", (lines,)).ok()?;
-    let text = text(joined.cast::<PyString>().ok()?).into_owned();
-    let surplus = text.len().saturating_sub(MAX_STACK_TRACE);
-    let start = (surplus..=text.len()).find(|index| text.is_char_boundary(*index))?;
-    Some(if start == 0 {
-        text
-    } else {
-        format!("…{}", &text[start..])
-    })
+/// None for one whose `__str__` raises.
+fn said(error: &Bound<'_, PyBaseException>) -> Option<String> {
+    Some(text(&error.str().ok()?).into_owned())
 }
