@@ -182,6 +182,7 @@ valgrind: .venv/.built .venv/.dev
 	@if command -v valgrind >/dev/null; then \
 		set -x; \
 		PYTHONMALLOC=malloc valgrind --quiet --leak-check=no --undef-value-errors=no \
+			--suppressions=tests/valgrind.supp \
 			--error-exitcode=9 $(BIN)/python -m pytest -p no:randomly --timeout=0 \
 			-o faulthandler_timeout=0 --hypothesis-profile=valgrind $(VALGRIND_TESTS); \
 	else \
