@@ -137,11 +137,13 @@ check: ## What CI runs, in its order
 	@$(MAKE) soak
 
 .PHONY: deep
-deep: ## The long checks: Miri, sanitizer, fuzzers, Loom, 20,000 examples a property, every Python, contrib, viewers
+deep: ## The long checks: Miri, sanitizer, fuzzers, valgrind, Loom, 20,000 examples a property, every Python, contrib, viewers
 	@$(MAKE) miri
 	@$(MAKE) sanitize
 	@$(MAKE) fuzz
+	@$(MAKE) valgrind
 	@$(MAKE) loom
+	NANOSPAN_LONG=1 $(MAKE) suite PYTEST_ARGS=tests/test_references.py
 	@$(MAKE) wheel
 	@$(MAKE) suites VERSIONS='$(SUPPORTED_HERE)' EXAMPLES=ci
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=night --timeout=0 -o faulthandler_timeout=0'
@@ -198,6 +200,21 @@ sanitize:
 			--no-default-features --lib --test core --target "$$(rustc -vV | sed -n 's/host: //p')"; \
 	else \
 		echo "note: AddressSanitizer is not run: it takes rustup's nightly toolchain"; \
+	fi
+
+# A part of the suite under valgrind, where that is: reads and writes of memory that is not there.
+# Each allocation goes to malloc, so that valgrind sees it end.
+VALGRIND_TESTS ?= tests/test_span.py tests/test_active_span.py tests/test_record_error.py
+.PHONY: valgrind
+valgrind: .venv/.built .venv/.dev
+	@if command -v valgrind >/dev/null; then \
+		set -x; \
+		PYTHONMALLOC=malloc valgrind --quiet --leak-check=no --undef-value-errors=no \
+			--suppressions=tests/valgrind.supp \
+			--error-exitcode=9 $(BIN)/python -m pytest -p no:randomly --timeout=0 \
+			-o faulthandler_timeout=0 --hypothesis-profile=valgrind $(VALGRIND_TESTS); \
+	else \
+		echo "note: valgrind is not run: it is not installed"; \
 	fi
 
 # Every interleaving of the threads that hand spans over; with LOOM_MAX_PREEMPTIONS, those in which

@@ -22,6 +22,7 @@ settings.register_profile("dev", max_examples=50, **_common)
 settings.register_profile("sample", max_examples=100, derandomize=True, **_common)
 settings.register_profile("ci", max_examples=500, derandomize=True, **_common)
 settings.register_profile("night", max_examples=20_000, **_common)
+settings.register_profile("valgrind", max_examples=5, **_common)
 settings.load_profile("dev")
 
 

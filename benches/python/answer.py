@@ -23,14 +23,15 @@ class PlainSpan:
     description: str | None = None
 
 
-def check_request(spans: Iterable[PlainSpan]) -> None:
-    """Raises AssertionError unless `spans` are one request, whole."""
+def check_request(spans: Iterable[PlainSpan], gathered: bool = False) -> None:
+    """Raises AssertionError unless `spans` are one request, whole; `gathered`: below one root."""
     levels = sorted(spans, key=lambda span: span.name)
     assert [span.name for span in levels] == [f"op{level}" for level in range(DEPTH)], levels
     assert len({span.trace_id for span in levels}) == 1, "one trace"
     assert len({span.span_id for span in levels}) == DEPTH, "an id each"
     assert not levels[0].parent_id, "a root"
-    for parent, child in pairwise(levels):
+    below = [(levels[0], level) for level in levels[1:]] if gathered else pairwise(levels)
+    for parent, child in below:
         assert child.parent_id == parent.span_id, (parent, child)
         assert parent.start <= child.start <= child.end <= parent.end, (parent, child)
     for span in levels:

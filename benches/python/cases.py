@@ -22,7 +22,7 @@ DEPTH = 4
 
 @dataclass(frozen=True)
 class Words:
-    """How a tracing library says it. `tracer`, ERROR and EVENT are names that the loop knows."""
+    """How a tracing library says it. `tracer`, ERROR, EVENT and RAISED are names the loop knows."""
 
     start: str = "{tracer}.start_span({name!r})"
     finish: str = "{span}.finish()"
@@ -30,11 +30,15 @@ class Words:
     attribute: str = "{span}.set_attribute({key!r}, {value!r})"
     event: str = "{span}.add_event('cache.miss', EVENT)"
     error: str = f"{{span}}.set_status(ERROR, {DESCRIPTION!r})"
+    record: str = "{span}.record_error(RAISED)"
 
 
 @dataclass(frozen=True)
 class Case:
-    """`write` gives the statement; its time, less that of the case `less`, is shared by `per`."""
+    """`write` gives the statement; its time, less that of the case `less`, is shared by `per`.
+
+    A `gathered` one runs in an event loop, and the spans below its first are siblings.
+    """
 
     name: str
     title: str
@@ -42,6 +46,7 @@ class Case:
     spans: int = 1
     less: str | None = None
     per: int = 1
+    gathered: bool = False
 
 
 def _indented(text: str) -> str:
@@ -91,6 +96,32 @@ def request(tracer: str = "tracer", work: str = "") -> Callable[[Words], str]:
     return write
 
 
+def _filled(words: Words, span: str) -> str:
+    """What each span of the request holds."""
+    lines = [words.event.format(span=span), words.error.format(span=span)]
+    return _attributes(words, ATTRIBUTES, span) + "\n".join(lines) + "\n"
+
+
+def _gathered(traced: bool = True) -> Callable[[Words], str]:
+    """The request with its inner spans in tasks of their own; or its tasks and nothing else."""
+
+    def write(words: Words) -> str:
+        def block(name: str, body: str) -> str:
+            if not traced:
+                return body
+            start = words.block.format(tracer="tracer", name=name)
+            return f"with {start} as span:\n{_indented(_filled(words, 'span') + body)}"
+
+        names = [f"op{level}" for level in range(1, DEPTH)]
+        tasks = [
+            f"async def {name}():\n{_indented(block(name, 'await sleep(0)'))}" for name in names
+        ]
+        gather = f"await gather({', '.join(f'{name}()' for name in names)})"
+        return "\n".join(tasks) + "\n" + block("op0", gather)
+
+    return write
+
+
 # An open span grows by each event, so their mean says more than the first.
 _EVENTS = 4
 
@@ -113,9 +144,25 @@ ON = [
         less="start",
         per=_EVENTS,
     ),
+    Case(
+        "error",
+        "record_error, 10 frames",
+        _between(lambda words, span: "\n".join([words.record.format(span=span)] * _EVENTS)),
+        less="start",
+        per=_EVENTS,
+    ),
     Case("with", "with start_as_current_span", _block()),
     Case("with3", "with + 3 attributes", _block(lambda w, s: _attributes(w, THREE, s))),
     Case("request", "request of 4 full spans", request(), spans=DEPTH),
+    Case("untraced-tasks", "asyncio.gather of 3 tasks", _gathered(False), spans=0, gathered=True),
+    Case(
+        "tasks",
+        "  + a full span each, and around",
+        _gathered(),
+        spans=DEPTH,
+        less="untraced-tasks",
+        gathered=True,
+    ),
 ]
 NOT_SAMPLED = [
     Case("unsampled-with", "not sampled: with", _block(tracer="not_sampled"), spans=0),
@@ -125,7 +172,7 @@ NOT_SAMPLED = [
 
 def _through_otel(case: Case) -> Case:
     less = case.less and f"otel-{case.less}"
-    title = case.title.replace("finish", "end")
+    title = case.title.replace("finish", "end").replace("record_error", "record_exception")
     return replace(case, name=f"otel-{case.name}", title=title, less=less)
 
 

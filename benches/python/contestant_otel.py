@@ -11,12 +11,13 @@ from answer import PlainSpan
 from cases import Words
 from contestants import QUEUE, Contestant, spans_in
 from nanospan.otel import TracerProvider
+from raising import RAISED
 
 _RUNTIME_CONTEXT = context_api._RUNTIME_CONTEXT
 
 
 class OtelFace(Contestant):
-    words = Words(finish="{span}.end()")
+    words = Words(finish="{span}.end()", record="{span}.record_exception(RAISED)")
 
     def __init__(self) -> None:
         self.memory = nanospan.MemoryExporter()
@@ -27,6 +28,7 @@ class OtelFace(Contestant):
             tracer=self._tracer(),
             not_sampled=self._tracer(rate=0.0),
             processed=self._tracer(SpanProcessor()),
+            RAISED=RAISED,
             ERROR=StatusCode.ERROR,
         )
 

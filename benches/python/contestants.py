@@ -20,6 +20,7 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 import nanospan
 from answer import PlainSpan
 from cases import EVENT, Words
+from raising import RAISED
 
 # The API's own. `nanospan.otel` puts another in its place, which is not to help the SDK.
 _RUNTIME_CONTEXT = context_api._RUNTIME_CONTEXT
@@ -88,6 +89,7 @@ class Nanospan(Contestant):
             "nanospan",
             tracer=nanospan.tracing,
             not_sampled=nanospan.tracing.new("not sampled", sampling_rate=0),
+            RAISED=RAISED,
             ERROR=nanospan.StatusCode.ERROR,
         )
 
@@ -162,7 +164,7 @@ class _Discard(SpanExporter):
 
 
 class Sdk(Contestant):
-    words = Words(finish="{span}.end()")
+    words = Words(finish="{span}.end()", record="{span}.record_exception(RAISED)")
 
     def __init__(self) -> None:
         self.exporter = _Discard()
@@ -172,6 +174,7 @@ class Sdk(Contestant):
             tracer=self._tracer(),
             not_sampled=self._tracer(rate=0.0),
             processed=self._tracer(SpanProcessor()),
+            RAISED=RAISED,
             ERROR=StatusCode.ERROR,
         )
 

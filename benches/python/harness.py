@@ -1,5 +1,6 @@
 """Times statements: the least of interleaved rounds, in nanoseconds for one."""
 
+import asyncio
 import contextvars
 import gc
 import itertools
@@ -20,20 +21,27 @@ _STRETCHES = 3
 _Stretch = Callable[[Iterable[None]], int]
 
 
-def _compile(statement: str, names: dict[str, object]) -> _Stretch:
+def _compile(statement: str, names: dict[str, object], gathered: bool = False) -> _Stretch:
     """A function that runs the statement once, unmeasured, and then in a measured loop.
 
-    What it refers to are its own variables, as in a function that somebody would write.
+    What it refers to are its own variables, as in a function that somebody would write. A
+    `gathered` statement runs in an event loop, whose own start and end are not measured.
     """
+    if gathered:
+        names = {**names, "gather": asyncio.gather, "sleep": asyncio.sleep}
     body = "\n".join(f"        {line}" for line in (statement + "\n").splitlines() * _UNROLLED)
     warm = "\n".join(f"    {line}" for line in statement.splitlines())
+    own = ", ".join(f"{name}={name}" for name in names)
     source = (
-        f"def stretch(repeat, clock, {', '.join(f'{name}={name}' for name in names)}):\n"
+        f"{'async ' * gathered}def stretch(repeat, clock, {own}):\n"
         f"{warm}\n    begun = clock()\n    for _ in repeat:\n{body}\n    return clock() - begun\n"
     )
     scope: dict[str, Any] = dict(names)
     exec(source, scope)
-    stretch: Callable[..., int] = scope["stretch"]
+    stretch: Callable[..., Any] = scope["stretch"]
+    if gathered:
+        loop = asyncio.new_event_loop()
+        return lambda repeat: loop.run_until_complete(stretch(repeat, time.perf_counter_ns))
     return lambda repeat: stretch(repeat, time.perf_counter_ns)
 
 
@@ -44,7 +52,7 @@ class _Lane:
         self.case = case
         self.contestant = contestant
         self.statement = case.write(contestant.words)
-        self.run = _compile(self.statement, contestant.names)
+        self.run = _compile(self.statement, contestant.names, case.gathered)
         self.repeat = max(1, SPANS_PER_STRETCH // (_UNROLLED * max(1, case.spans)) - _WARM)
         self.best = float("inf")
 
@@ -65,17 +73,17 @@ class _Lane:
         """Does the work once, and looks at what arrived."""
         self.contestant.prepare()
         before = self.contestant.arrived()
-        contextvars.Context().run(exec, self.statement, dict(self.contestant.names))
+        contextvars.Context().run(self.run, itertools.repeat(None, 0))
         self.contestant.flush()
         assert self.contestant.arrived() - before == self.case.spans, self.contestant.name
         if self.case.spans == DEPTH:
-            check_request(self.contestant.last_spans())
+            check_request(self.contestant.last_spans(), self.case.gathered)
         self.contestant.forget()
 
 
 def _can_run(contestant: Contestant, case: Case) -> bool:
     statement = case.write(contestant.words)
-    special = [name for name in ("not_sampled", "processed") if name in statement]
+    special = [name for name in ("not_sampled", "processed", "RAISED") if name in statement]
     return all(name in contestant.names for name in special)
 
 

@@ -64,6 +64,14 @@ def _bars(name: str) -> list[tuple[str, float, str]]:
     """Who must be how many times as fast as the SDK in a row."""
     if name == "request":
         return [("nanospan", 30, "at least 30 times as fast as the SDK's")]
+    if name == "error":
+        return [("nanospan", 10, "at least 10 times as fast as the SDK's")]
+    if name == "tasks":
+        return [("nanospan", 20, "at least 20 times as fast as the SDK's")]
+    if name == "otel-error":
+        return [("otel face", 10, "at least 10 times as fast as the SDK's")]
+    if name.endswith("untraced-tasks"):
+        return []
     if name == "off":
         return [("nanospan", 10, "at most a tenth of the SDK's")]
     if name == "otel-with3":
