@@ -176,6 +176,8 @@ def test_a_no_that_other_services_were_told_may_become_a_yes(undecided):
 
 
 def test_the_traceparent_of_a_span_is_made_once(undecided):
+    # The first of the process looks up how: it writes its own.
+    nanospan.propagation.inject()
     with tracing.start_as_current_span("root"):
         first = nanospan.propagation.inject()["traceparent"]
         assert nanospan.propagation.inject()["traceparent"] is first

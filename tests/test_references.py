@@ -24,6 +24,9 @@ NAME, KEY, TEXT = "a name of the test", "a key of the test", "a text of the test
 ATTRIBUTES = {KEY: TEXT, "list": [1, 2.5, None, TEXT]}
 ERROR = ValueError(TEXT)
 OBJECTS = [None, True, tracing, NAME, KEY, TEXT, ATTRIBUTES, ERROR, ValueError, StatusCode.ERROR]
+# Since 3.12 the counts of immortal objects say nothing: whoever was built for an older Python changes
+# them.
+IMMORTAL = 2**31
 
 
 def _natively(count):
@@ -53,7 +56,7 @@ def _through_otel(count):
 
 def _held():
     gc.collect()
-    return [sys.getrefcount(thing) for thing in OBJECTS], sys.getallocatedblocks()
+    return list(map(sys.getrefcount, OBJECTS)), sys.getallocatedblocks()
 
 
 @pytest.mark.parametrize("work", [_natively, _through_otel])
@@ -64,7 +67,8 @@ def test_spans_leave_no_reference_and_no_object_behind(work):
         work(SPANS)
         counts_after, blocks_after = _held()
     # The interpreter itself holds and lets go of a few.
-    drift = [after - before for before, after in zip(counts, counts_after, strict=True)]
+    pairs = zip(counts, counts_after, strict=True)
+    drift = [after - before for before, after in pairs if before < IMMORTAL]
     assert all(abs(change) < 100 for change in drift), drift
     assert abs(blocks_after - blocks) < 1_000
 
