@@ -24,7 +24,7 @@ NAME, KEY, TEXT = "a name of the test", "a key of the test", "a text of the test
 ATTRIBUTES = {KEY: TEXT, "list": [1, 2.5, None, TEXT]}
 ERROR = ValueError(TEXT)
 OBJECTS = [None, True, tracing, NAME, KEY, TEXT, ATTRIBUTES, ERROR, ValueError, StatusCode.ERROR]
-# Since 3.12 the counts of immortal objects say nothing: whoever was built for an older Python changes
+# Since 3.12 the counts of immortal objects say nothing: extensions built for an older Python change
 # them.
 IMMORTAL = 2**31
 
