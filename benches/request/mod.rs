@@ -34,15 +34,26 @@ const NAMES: [&str; 4] = ["op0", "op1", "op2", "op3"];
 /// A pipeline that keeps what it is given, and makes its worker sleep until a flush.
 pub(crate) fn pipeline(sampler: Sampler) -> (Arc<Pipeline>, Memory) {
     let memory = Memory::default();
+    let queue = QueueConfig {
+        max_batch_size: 10_000,
+        max_coalescing_delay: Duration::from_secs(600),
+        ..QueueConfig::default()
+    };
+    let to = Exporter::Memory(memory.clone());
+    (pipeline_to(to, sampler, queue), memory)
+}
+
+/// A pipeline with defaults for the rest.
+pub(crate) fn pipeline_to(
+    exporter: Exporter,
+    sampler: Sampler,
+    queue: QueueConfig,
+) -> Arc<Pipeline> {
     let settings = Settings {
-        exporters: vec![Exporter::Memory(memory.clone())],
+        exporters: vec![exporter],
         resource: Resource::default(),
         limits: SpanLimits::default(),
-        queue: QueueConfig {
-            max_batch_size: 10_000,
-            max_coalescing_delay: Duration::from_secs(600),
-            ..QueueConfig::default()
-        },
+        queue,
         sampler,
         sampling_rate: None,
         late_sampling: false,
@@ -54,7 +65,7 @@ pub(crate) fn pipeline(sampler: Sampler) -> (Arc<Pipeline>, Memory) {
         settings: Arc::new(settings),
         ids: None,
     });
-    (pipeline.expect("memory opens"), memory)
+    pipeline.expect("it opens")
 }
 
 /// Starts a span.

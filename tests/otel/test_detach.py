@@ -12,13 +12,10 @@ import asyncio
 import contextvars
 import gc
 import os
-import subprocess
-import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +26,7 @@ from opentelemetry import context, trace
 
 import nanospan
 from nanospan import tracing
-from support.process import checked_python
+from support.process import checked_python, run_again_without_cells
 
 otel = pytest.importorskip("nanospan.otel")
 
@@ -434,13 +431,4 @@ def test_what_is_current_is_what_came_last_of_what_has_not_ended(tracer):
 def test_all_of_this_holds_where_contexts_cannot_be_told_apart():
     if os.environ.get("NANOSPAN_NO_CELLS"):
         pytest.skip("that is here")
-    completed = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", __file__],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, "NANOSPAN_NO_CELLS": "1"},
-        cwd=Path(__file__).parent.parent.parent,
-    )
-    assert completed.returncode == 0, completed.stdout[-4_000:]
+    run_again_without_cells(__file__)

@@ -10,18 +10,17 @@ import asyncio
 import contextvars
 import gc
 import os
-import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from opentelemetry import baggage, context, trace
 
 import nanospan
 from nanospan import tracing
+from support.process import run_again_without_cells
 
 otel = pytest.importorskip("nanospan.otel")
 
@@ -401,13 +400,4 @@ def test_blocks_that_overlap_in_generators_end_well(recording, tracer, block):
 def test_all_of_this_holds_where_contexts_cannot_be_told_apart():
     if not TELLS_CONTEXTS_APART:
         pytest.skip("that is here")
-    completed = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", __file__],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, "NANOSPAN_NO_CELLS": "1"},
-        cwd=Path(__file__).parent.parent.parent,
-    )
-    assert completed.returncode == 0, completed.stdout[-4_000:]
+    run_again_without_cells(__file__)

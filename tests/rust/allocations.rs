@@ -19,11 +19,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use nanospan::clock::Clock;
-use nanospan::pipeline::Settings;
-use nanospan::resource::Resource;
 use nanospan::sampler::Sampler;
-use nanospan::{Config, Exporter, Pipeline, QueueConfig, SpanLimits, Tracer, turn};
+use nanospan::{Exporter, Pipeline, QueueConfig, Tracer, turn};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -69,23 +66,7 @@ unsafe impl GlobalAlloc for Counting {
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn discarding(sampler: Sampler, queue: QueueConfig) -> Arc<Pipeline> {
-    let settings = Settings {
-        exporters: vec![Exporter::File("/dev/null".into())],
-        resource: Resource::default(),
-        limits: SpanLimits::default(),
-        queue,
-        sampler,
-        sampling_rate: None,
-        late_sampling: false,
-        keep: None,
-        forgets: false,
-        clock: Clock::System,
-    };
-    let pipeline = Pipeline::new(Config {
-        settings: Arc::new(settings),
-        ids: None,
-    });
-    pipeline.expect("it opens")
+    request::pipeline_to(Exporter::File("/dev/null".into()), sampler, queue)
 }
 
 /// What this thread asks for in `work`.

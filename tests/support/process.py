@@ -10,6 +10,20 @@ from textwrap import dedent
 _TESTS = Path(__file__).parent.parent
 
 
+def run_again_without_cells(file: str) -> None:
+    """Runs the tests of a file where contexts cannot be told apart."""
+    completed = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", file],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "NANOSPAN_NO_CELLS": "1"},
+        cwd=_TESTS.parent,
+    )
+    assert completed.returncode == 0, completed.stdout[-4_000:]
+
+
 def run_python(
     code: str | Path, *arguments: str | Path, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
