@@ -1,5 +1,5 @@
 """What tracing costs: the tables of `bench_span`, `bench_late`, `bench_propagation`,
-`bench_frameworks` and `bench_latency`.
+`bench_frameworks`, `bench_latency` and `bench_worker`.
 
 python benches/python/bench.py [--quick] [--case NAME] [--json FILE] [--bars]
 """
@@ -14,6 +14,16 @@ import bench_late
 import bench_latency
 import bench_propagation
 import bench_span
+import bench_worker
+
+BENCHES = (
+    bench_span,
+    bench_late,
+    bench_propagation,
+    bench_frameworks,
+    bench_latency,
+    bench_worker,
+)
 
 
 def main() -> int:
@@ -26,7 +36,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"CPython {platform.python_version()}", flush=True)
     reports = {}
-    for bench in (bench_span, bench_late, bench_propagation, bench_frameworks, bench_latency):
+    for bench in BENCHES:
         report = bench.report(options.quick, options.case)
         if report:
             reports[bench.__name__] = report

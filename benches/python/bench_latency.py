@@ -11,6 +11,7 @@ the program's own, waits for the interpreter included.
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -81,7 +82,7 @@ def _histogram(took: list[int]) -> dict[str, int]:
     return {f"{us:.0f}": counts[us] for us in sorted(counts)}
 
 
-def _amount_of_work() -> int:
+def amount_of_work() -> int:
     """How much work takes a quarter of WORK_NS: there is some in each span."""
     amount, best = 1_000, 1 << 60
     for _ in range(500):
@@ -91,7 +92,10 @@ def _amount_of_work() -> int:
     return amount * WORK_NS // 4 // best
 
 
-def _run(contestant: str, rate: int, seconds: float, amount: int) -> dict[str, Any]:
+def run(
+    contestant: str, rate: int, seconds: float, amount: int, **environment: str
+) -> dict[str, Any]:
+    """What one contestant's process prints at its end."""
     command = [sys.executable, str(_HERE / "sink.py")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sink:
         try:
@@ -105,7 +109,13 @@ def _run(contestant: str, rate: int, seconds: float, amount: int) -> dict[str, A
                 "endpoint": f"http://127.0.0.1:{sink.stdout.readline().strip()}",
             }
             command = [sys.executable, str(_HERE / "latency_loop.py"), json.dumps(given)]
-            loop = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=300)
+            loop = subprocess.run(
+                command,
+                check=True,
+                stdout=subprocess.PIPE,
+                timeout=300,
+                env={**os.environ, **environment},
+            )
         finally:
             sink.kill()
     results: dict[str, Any] = json.loads(loop.stdout)
@@ -114,13 +124,13 @@ def _run(contestant: str, rate: int, seconds: float, amount: int) -> dict[str, A
 
 def measure(rounds: int, seconds: float, name: str | None) -> dict[str, dict[str, Any]]:
     """Summaries by rate and contestant, of the rates whose name contains `name`."""
-    amount = _amount_of_work()
+    amount = amount_of_work()
     rates = {title: rate for title, rate in RATES.items() if name is None or name in title}
     results = {title: {who: Result() for who in latency_loop.CONTESTANTS} for title in rates}
     for _ in range(rounds):
         for title, rate in rates.items():
             for contestant, result in results[title].items():
-                result.add(_run(contestant, rate, seconds, amount))
+                result.add(run(contestant, rate, seconds, amount))
     return {
         title: {who: result.summary() for who, result in by_contestant.items()}
         for title, by_contestant in results.items()
