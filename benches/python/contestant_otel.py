@@ -9,7 +9,7 @@ from opentelemetry.trace import StatusCode
 import nanospan
 from answer import PlainSpan
 from cases import Words
-from contestants import QUEUE, Contestant, spans_in
+from contestants import QUEUE, Contestant, by_body, spans_in
 from nanospan.otel import TracerProvider
 from raising import RAISED
 
@@ -24,7 +24,7 @@ class OtelFace(Contestant):
         self.count = 0
         self.providers: list[TracerProvider] = []
         super().__init__(
-            "otel face",
+            by_body("otel face"),
             tracer=self._tracer(),
             not_sampled=self._tracer(rate=0.0),
             processed=self._tracer(SpanProcessor()),
