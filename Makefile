@@ -19,10 +19,16 @@ SOAK_SECONDS ?= 120
 PYTEST_ARGS ?=
 # More words for the benchmark, as in `make bench BENCH_ARGS=--quick`.
 BENCH_ARGS ?=
+# The Python to measure on, as in `make bench VERSION=3.13`: in an environment of its own under target,
+# so that .venv stays as it is. Without it, that of .venv.
+VERSION ?=
 # Which of contrib's suites, as in `make contrib CONTRIB_ARGS='flask grpc --provider nanospan'`.
 CONTRIB_ARGS ?=
 
 BIN := .venv/bin
+# The environment that is measured in, and what says that it is ready for that.
+BENCH := $(if $(VERSION),target/bench/$(VERSION),.venv)
+BENCH_READY := $(BENCH)/$(if $(VERSION),.bench,.dev)
 SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
@@ -83,13 +89,29 @@ types: .venv/.built .venv/.dev ## The stubs against the extension; mypy and pyri
 	$(BIN)/pyright
 
 .PHONY: bench
-bench: .venv/.dev ## The cost of a span beside a reference in C and opentelemetry-sdk, built as for a release
+bench: release ## The cost of a span beside a reference in C and opentelemetry-sdk, built as for a release
+	cargo bench --quiet --no-default-features --bench span --bench encode -- --quick
+	$(BENCH)/bin/python benches/python/bench.py $(BENCH_ARGS)
+
+# What has a target beside the floor, and nothing else: fails when one is missed by far.
+.PHONY: bench-gate
+bench-gate: release
+	$(BENCH)/bin/python benches/python/bench.py --quick --gate
+
+# The extension as for a release, and the floor, where the benchmarks find them.
+.PHONY: release
+release: $(BENCH_READY)
+ifeq ($(VERSION),)
 	$(BIN)/python -m pip install --quiet --group bench
 	@rm -f .venv/.built
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release
+else
+	rm -rf $(BENCH)/wheel
+	PYO3_PYTHON=$(CURDIR)/$(BENCH)/bin/python CARGO_TARGET_DIR=target/py$(VERSION) $(BENCH)/bin/maturin build \
+		--release --compatibility linux --interpreter $(BENCH)/bin/python --out $(BENCH)/wheel
+	$(BENCH)/bin/python -m pip install --quiet --no-deps --force-reinstall $(BENCH)/wheel/*.whl
+endif
 	@$(MAKE) floor
-	cargo bench --quiet --no-default-features --bench span --bench encode -- --quick
-	$(BIN)/python benches/python/bench.py $(BENCH_ARGS)
 
 .PHONY: contrib
 contrib: .venv/.built ## The tests of OpenTelemetry's contrib packages, with the genuine SDK and with nanospan
@@ -135,6 +157,7 @@ check: ## What CI runs, in its order
 	@$(MAKE) suite PYTEST_ARGS='--hypothesis-profile=ci'
 	@$(MAKE) contrib-sample
 	@$(MAKE) soak
+	@$(MAKE) bench-gate
 
 .PHONY: deep
 deep: ## The long checks: Miri, sanitizer, fuzzers, valgrind, Loom, 20,000 examples a property, every Python, contrib, viewers
@@ -225,15 +248,15 @@ loom:
 
 # What nanospan is measured against: see benches/floor/floor.c.
 .PHONY: floor
-floor: .venv/.dev
+floor: $(BENCH_READY)
 	@if [ "$$(uname -sm)" = 'Linux x86_64' ] && [ -f '$(PYTHON_HEADERS)/Python.h' ]; then \
-		$(MAKE) target/floor/floor.so; \
-		$(BIN)/python -m pytest --quiet benches/floor; \
+		$(MAKE) target/floor/floor$(call config,EXT_SUFFIX); \
+		$(BENCH)/bin/python -m pytest --quiet benches/floor; \
 	else \
 		echo "note: the floor is not built: it takes Linux on x86-64 and Python's headers"; \
 	fi
 
-target/floor/floor.so: $(wildcard benches/floor/*.[ch]) .venv/.python
+target/floor/floor.%: $(wildcard benches/floor/*.[ch]) $(BENCH_READY)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O3 -Wall -Wextra -Wno-missing-field-initializers -fPIC -shared \
 		-ftls-model=initial-exec -I$(PYTHON_HEADERS) benches/floor/floor.c -o $@ -lpthread
@@ -263,7 +286,9 @@ suite-%: .venvs/%/.built
 		VIRTUAL_ENV=$(CURDIR)/.venvs/$* .venvs/$*/bin/maturin develop --profile checked
 	@touch $@
 
-PYTHON_HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+# What the Python that is measured on says of itself.
+config = $(shell $(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_config_var("$(1)"))')
+PYTHON_HEADERS = $(call config,INCLUDEPY)
 
 # Environments, and in them the dependency groups of pyproject.toml. Groups take pip 25.1.
 .venv/.python:
@@ -292,6 +317,16 @@ PYTHON_HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get
 
 .venvs/%/.test: .venvs/%/.python pyproject.toml
 	.venvs/$*/bin/python -m pip install --quiet --group build --group test
+	@touch $@
+
+target/bench/%/.python:
+	@[ -n '$(call python,$*)' ] || { echo "no Python $* here"; exit 1; }
+	$(call python,$*) -m venv --clear target/bench/$*
+	target/bench/$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1,<27'
+	@touch $@
+
+target/bench/%/.bench: target/bench/%/.python pyproject.toml
+	target/bench/$*/bin/python -m pip install --quiet --group build --group test --group bench --group otel
 	@touch $@
 
 # Installs a distribution into an empty environment away from these files, and tries it there.
