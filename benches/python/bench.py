@@ -1,7 +1,7 @@
 """What tracing costs: the tables of `bench_span`, `bench_late`, `bench_propagation`,
-`bench_frameworks`, `bench_latency` and `bench_worker`.
+`bench_frameworks`, `bench_latency` and `bench_worker`, and of `bench_peers` with --peers.
 
-python benches/python/bench.py [--quick] [--case NAME] [--json FILE] [--bars | --gate]
+python benches/python/bench.py [--quick] [--peers] [--case NAME] [--json FILE] [--bars | --gate]
 """
 
 import argparse
@@ -12,6 +12,7 @@ import sys
 import bench_frameworks
 import bench_late
 import bench_latency
+import bench_peers
 import bench_propagation
 import bench_span
 import bench_worker
@@ -30,6 +31,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--peers", action="store_true", help="other libraries too, from PyPI")
     parser.add_argument("--case", metavar="NAME", help="only cases with NAME in their name")
     parser.add_argument("--json", metavar="FILE", help="also write the numbers to FILE")
     parser.add_argument("--bars", action="store_true", help="exit with 1 when a bar is missed")
@@ -39,6 +41,8 @@ def main() -> int:
     options = parser.parse_args()
     print(f"CPython {platform.python_version()}", flush=True)
     benches = {bench.__name__: bench.report for bench in BENCHES}
+    if options.peers:
+        benches[bench_peers.__name__] = bench_peers.report
     if options.gate:
         benches = {bench_span.__name__: bench_span.gate}
     reports = {}

@@ -23,6 +23,7 @@ from typing import Any
 import latency_loop
 from report import Report
 
+CONTESTANTS = ("untraced", "nanospan", "sdk")
 RATES = {"latency 500/s": 500, "latency 5,000/s": 5_000, "latency closed loop": 0}
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 WORK_NS = 100_000
@@ -93,7 +94,12 @@ def amount_of_work() -> int:
 
 
 def run(
-    contestant: str, rate: int, seconds: float, amount: int, **environment: str
+    contestant: str,
+    rate: int,
+    seconds: float,
+    amount: int,
+    python: str = sys.executable,
+    **environment: str,
 ) -> dict[str, Any]:
     """What one contestant's process prints at its end."""
     command = [sys.executable, str(_HERE / "sink.py")]
@@ -108,7 +114,7 @@ def run(
                 "amount": amount,
                 "endpoint": f"http://127.0.0.1:{sink.stdout.readline().strip()}",
             }
-            command = [sys.executable, str(_HERE / "latency_loop.py"), json.dumps(given)]
+            command = [python, str(_HERE / "latency_loop.py"), json.dumps(given)]
             loop = subprocess.run(
                 command,
                 check=True,
@@ -126,7 +132,7 @@ def measure(rounds: int, seconds: float, name: str | None) -> dict[str, dict[str
     """Summaries by rate and contestant, of the rates whose name contains `name`."""
     amount = amount_of_work()
     rates = {title: rate for title, rate in RATES.items() if name is None or name in title}
-    results = {title: {who: Result() for who in latency_loop.CONTESTANTS} for title in rates}
+    results = {title: {who: Result() for who in CONTESTANTS} for title in rates}
     for _ in range(rounds):
         for title, rate in rates.items():
             for contestant, result in results[title].items():

@@ -7,21 +7,26 @@ serves. The queues hold all that can be made, and a run counts only if all its s
 least of a few runs counts.
 """
 
+import sys
+from collections.abc import Iterable
+
 import bench_latency
 from report import Report
 
-CONTESTANTS = ("nanospan", "sdk")
-# Both read it: the SDK's worker is slower than the loop, and what it dropped it would not pay for.
+# All read it: the SDK's worker is slower than the loop, and what it dropped it would not pay for.
 _QUEUE = {"OTEL_BSP_MAX_QUEUE_SIZE": "1000000"}
 
 
-def measure(rounds: int, seconds: float) -> dict[str, float]:
+def measure(
+    contestants: Iterable[str], quick: bool, python: str = sys.executable, **environment: str
+) -> dict[str, float]:
     """Nanoseconds for a span, by contestant."""
+    rounds, seconds = (2, 1.0) if quick else (4, 3.0)
     amount = bench_latency.amount_of_work()
-    least = dict.fromkeys(CONTESTANTS, float("inf"))
+    least = dict.fromkeys(contestants, float("inf"))
     for _ in range(rounds):
-        for contestant in CONTESTANTS:
-            run = bench_latency.run(contestant, 0, seconds, amount, **_QUEUE)
+        for contestant in least:
+            run = bench_latency.run(contestant, 0, seconds, amount, python, **_QUEUE, **environment)
             assert run["arrived"], f"{contestant}: nothing arrived"
             assert not run["dropped"], f"{contestant}: {run['dropped']} spans did not arrive"
             least[contestant] = min(least[contestant], run["worker_ns"] / run["arrived"])
@@ -32,8 +37,7 @@ def report(quick: bool, name: str | None) -> Report | None:
     """The line, if `name` says so."""
     if name is not None and name not in "worker":
         return None
-    rounds, seconds = (2, 1.0) if quick else (4, 3.0)
-    data = measure(rounds, seconds)
+    data = measure(["nanospan", "sdk"], quick)
     head = f"{'processor time of the worker':28}{'nanospan':>13}{'sdk':>13}{'sdk/nanospan':>14}"
     line = f"{'a span encoded and sent, ns':28}{data['nanospan']:13,.0f}{data['sdk']:13,.0f}"
     text = f"{head}\n{line}{data['sdk'] / data['nanospan']:14.1f}"

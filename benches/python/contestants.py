@@ -21,6 +21,8 @@ class Contestant:
     """One column of the table. `names` are what the statements of the cases refer to."""
 
     words = Words()
+    # No statement of it has these.
+    lacks: tuple[str, ...] = ()
 
     def __init__(self, name: str, **names: object) -> None:
         self.name = name
@@ -139,6 +141,11 @@ def through_otel() -> list[Contestant]:
     if floor:
         importlib.import_module("contestant_floor").carry_in_opentelemetry(floor)
     return [face, *_floor(f"otel {BODY}"), *sdk]
+
+
+def peer(name: str) -> list[Contestant]:
+    """Another library that is installed where this runs, and nanospan."""
+    return [Nanospan(), getattr(importlib.import_module(f"contestant_{name}"), name.capitalize())()]
 
 
 def _floor(body: str) -> list[Contestant]:

@@ -83,6 +83,8 @@ class _Lane:
 
 def _can_run(contestant: Contestant, case: Case) -> bool:
     statement = case.write(contestant.words)
+    if any(word in statement for word in contestant.lacks):
+        return False
     special = [name for name in ("not_sampled", "processed", "RAISED") if name in statement]
     return all(name in contestant.names for name in special)
 

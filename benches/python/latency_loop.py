@@ -63,15 +63,19 @@ class Sdk(Untraced):
 
     def __init__(self, endpoint: str) -> None:
         super().__init__(endpoint)
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace import StatusCode
 
         self.provider = TracerProvider()
-        exporter = OTLPSpanExporter(f"{endpoint}/v1/traces")
-        self.provider.add_span_processor(BatchSpanProcessor(exporter))
+        self.provider.add_span_processor(self.sender(f"{endpoint}/v1/traces"))
         self.names = {"tracer": self.provider.get_tracer("bench"), "ERROR": StatusCode.ERROR}
+
+    def sender(self, url: str) -> Any:
+        """What takes spans to the receiver."""
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        return BatchSpanProcessor(OTLPSpanExporter(url))
 
     def finish(self) -> int:
         # Not `force_flush`, which sends from this thread: what is left is for the worker to send.
@@ -79,7 +83,16 @@ class Sdk(Untraced):
         return _arrived(self.endpoint)
 
 
-CONTESTANTS = {"untraced": Untraced, "nanospan": Nanospan, "sdk": Sdk}
+class Fastotel(Sdk):
+    """The SDK's spans, and a worker written in Rust. Of `bench_peers`."""
+
+    def sender(self, url: str) -> Any:
+        from fastotel import OTLPSpanProcessor
+
+        return OTLPSpanProcessor(endpoint=url)
+
+
+CONTESTANTS = {"untraced": Untraced, "nanospan": Nanospan, "sdk": Sdk, "fastotel": Fastotel}
 
 
 def _arrived(endpoint: str) -> int:

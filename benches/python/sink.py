@@ -11,7 +11,7 @@ from typing import ClassVar
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
-class _Receiver(BaseHTTPRequestHandler):
+class Receiver(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     bodies: ClassVar[list[bytes]] = []
 
@@ -23,7 +23,7 @@ class _Receiver(BaseHTTPRequestHandler):
         self._answer(b"", "application/x-protobuf")
 
     def do_GET(self) -> None:
-        self._answer(str(sum(map(_spans, self.bodies))).encode(), "text/plain")
+        self._answer(str(sum(map(spans_in, self.bodies))).encode(), "text/plain")
 
     def _answer(self, body: bytes, content_type: str) -> None:
         self.send_response(200)
@@ -36,14 +36,14 @@ class _Receiver(BaseHTTPRequestHandler):
         pass
 
 
-def _spans(body: bytes) -> int:
+def spans_in(body: bytes) -> int:
     request = ExportTraceServiceRequest.FromString(body)
     groups = (group for resource in request.resource_spans for group in resource.scope_spans)
     return sum(len(group.spans) for group in groups)
 
 
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     server.daemon_threads = True
     print(server.server_address[1], flush=True)
     server.serve_forever()
