@@ -2,7 +2,9 @@
 
 use crate::limits::Surplus;
 use crate::value::Encode;
-use crate::wire::{Field, WireType, extend, first_field, put_bytes, put_length, tag, varint_len};
+use crate::wire::{
+    Field, Put, Room, WireType, append_here, field_len, first_field, tag, varint_len,
+};
 
 /// The attributes of one span, event, link or resource, each a `KeyValue` field of its message.
 #[derive(Debug, Default)]
@@ -108,10 +110,18 @@ impl Attributes {
         self.entries.is_empty()
     }
 
+    /// False while it is as [`Self::clear`] leaves it.
+    #[inline(always)]
+    pub(crate) fn is_touched(&self) -> bool {
+        !self.bytes.is_empty() || self.dropped != 0
+    }
+
     /// Empties the set and keeps its memory, up to `keep` bytes, for the next.
     pub(crate) fn clear(&mut self, keep: usize) {
         self.bytes.clear();
-        self.bytes.shrink_to(keep);
+        if self.bytes.capacity() > keep {
+            self.bytes = Vec::new();
+        }
         self.entries.clear();
         self.dropped = 0;
     }
@@ -168,34 +178,81 @@ fn fingerprint(key: &str) -> u64 {
     tail ^ (bytes.len() as u64) << 56
 }
 
+/// A `KeyValue`, measured, as a field of the message that has it.
+pub(crate) struct KeyValue<'a, V> {
+    field: u32,
+    key: &'a str,
+    value: V,
+    value_length: usize,
+    length: usize,
+}
+
+impl<'a, V: Encode> KeyValue<'a, V> {
+    #[inline(always)]
+    pub(crate) fn new(field: u32, key: &'a str, value: V) -> Self {
+        let value_length = value.encoded_len();
+        let value_field = 1 + varint_len(value_length as u64) + value_length;
+        let key_field = 1 + varint_len(key.len() as u64) + key.len();
+        Self {
+            field,
+            key,
+            value,
+            value_length,
+            length: key_field + value_field,
+        }
+    }
+
+    /// How many bytes it takes.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        field_len(self.field, self.length)
+    }
+
+    /// How many of them come before the key.
+    #[inline(always)]
+    fn key_at(&self) -> usize {
+        if self.is_short() {
+            return 4;
+        }
+        let key_field = 1 + varint_len(self.key.len() as u64);
+        self.len() - self.length + key_field
+    }
+
+    /// Nearly all are: each length is a byte, and so is the tag.
+    #[inline(always)]
+    fn is_short(&self) -> bool {
+        self.length < 0x80 && self.field < 16
+    }
+}
+
+impl<V: Encode> Put for KeyValue<'_, V> {
+    #[inline(always)]
+    fn put(self, room: Room<'_>) -> Room<'_> {
+        if self.is_short() {
+            let head = [
+                tag(self.field, WireType::Length) as u8,
+                self.length as u8,
+                tag(1, WireType::Length) as u8,
+                self.key.len() as u8,
+            ];
+            let value_head = [tag(2, WireType::Length) as u8, self.value_length as u8];
+            let room = room.put(head).extend(self.key.as_bytes());
+            return self.value.put(room.put(value_head));
+        }
+        let room = room
+            .length(self.field, self.length)
+            .bytes(1, self.key.as_bytes())
+            .length(2, self.value_length);
+        self.value.put(room)
+    }
+}
+
 /// Appends a `KeyValue` and says where its key begins.
 #[inline(always)]
-pub(crate) fn write<V: Encode>(bytes: &mut Vec<u8>, field: u32, key: &str, value: V) -> usize {
-    const SHORT: usize = 0x80;
-    let value_length = value.encoded_len();
-    let value_field = 1 + varint_len(value_length as u64) + value_length;
-    let key_field = 1 + varint_len(key.len() as u64) + key.len();
-    let length = key_field + value_field;
-    if length < SHORT && field < 16 {
-        // Nearly all are short: each length is a byte.
-        bytes.reserve(2 + length);
-        bytes.extend_from_slice(&[
-            tag(field, WireType::Length) as u8,
-            length as u8,
-            tag(1, WireType::Length) as u8,
-            key.len() as u8,
-        ]);
-        let key_start = bytes.len();
-        extend(bytes, key.as_bytes());
-        bytes.extend_from_slice(&[tag(2, WireType::Length) as u8, value_length as u8]);
-        value.write(bytes);
-        return key_start;
-    }
-    put_length(bytes, field, length);
-    put_bytes(bytes, 1, key.as_bytes());
-    let key_start = bytes.len() - key.len();
-    put_length(bytes, 2, value_length);
-    value.write(bytes);
+fn write<V: Encode>(bytes: &mut Vec<u8>, field: u32, key: &str, value: V) -> usize {
+    let pair = KeyValue::new(field, key, value);
+    let key_start = bytes.len() + pair.key_at();
+    append_here(bytes, pair.len(), pair);
     key_start
 }
 

@@ -39,11 +39,14 @@ impl Default for Chunks {
 
 impl Chunks {
     /// An empty chunk with room for `length` bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&self, turn: Turn<'_>, length: usize) -> Box<Chunk> {
         let class = class_that_holds(length);
         let ready = self.ready.borrow(turn).get_mut(class).and_then(Vec::pop);
-        ready.unwrap_or_else(|| self.take_spent(turn, class, length))
+        match ready {
+            Some(chunk) => chunk,
+            None => self.take_spent(turn, class, length),
+        }
     }
 
     #[cold]
@@ -88,7 +91,7 @@ fn keep(classes: &mut Classes, mut chunk: Box<Chunk>) {
 }
 
 /// The class whose chunks have room for `length` bytes; no class where only a larger one has.
-#[inline]
+#[inline(always)]
 fn class_that_holds(length: usize) -> usize {
     let last = length.max(SMALLEST) - 1;
     // Of the last byte's index: the power of two, and the quarter of it.

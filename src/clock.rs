@@ -83,8 +83,8 @@ impl Tie {
 }
 
 impl Clock {
-    /// Ties wall time to a clock that only runs forward, and says what time it is. The tie is written
-    /// where it stays: what is moved right after it was written waits for the store.
+    /// Ties wall time to a clock that only runs forward, and says what time it is; in an anchor that is
+    /// new, or has no other clock. The tie is written where it stays: what is moved right after it was written waits for the store.
     #[inline(always)]
     pub fn tie(&self, turn: Turn<'_>, anchor: &mut Anchor) -> u64 {
         match self {
@@ -105,6 +105,12 @@ impl Clock {
 }
 
 impl Anchor {
+    /// True for one that goes by another clock than the processor's.
+    #[inline(always)]
+    pub(crate) fn has_other(&self) -> bool {
+        self.other.is_some()
+    }
+
     /// Nanoseconds since 1970.
     #[inline]
     pub fn now_ns(&self) -> u64 {
@@ -194,7 +200,6 @@ impl Ticks {
             // Wraps, and so renews, where the counter ran back: a machine that slept may start it anew.
             if ticks.wrapping_sub(known.tie.ticks) < known.renewal_ticks {
                 anchor.tie = known.tie;
-                anchor.other = None;
                 return known.tie.wall_ns_at(ticks);
             }
         }

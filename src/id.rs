@@ -93,37 +93,37 @@ impl Ids {
     }
 
     /// The id of a new trace, made at `now_ns`.
-    #[inline]
+    #[inline(always)]
     pub fn trace_id(&self, turn: Turn<'_>, now_ns: u64) -> TraceId {
-        if let Some(id) = self.script(turn, |script| script.trace_ids.pop_front()) {
-            return id;
-        }
-        let mut generator = self.generator.borrow(turn);
-        generator.refresh(now_ns);
-        loop {
-            let (high, low) = (generator.next(), generator.next());
-            if let Some(number) = NonZero::new(u128::from(high) << 64 | u128::from(low)) {
-                return TraceId(number);
+        if let Some(script) = &self.script {
+            let scripted = script.borrow(turn).trace_ids.pop_front();
+            if let Some(id) = scripted {
+                return id;
             }
         }
+        self.generator.borrow(turn).trace_id(now_ns)
+    }
+
+    /// The id of a new trace, made at `now_ns`, and that of its first span.
+    #[inline(always)]
+    pub(crate) fn trace_and_span_id(&self, turn: Turn<'_>, now_ns: u64) -> (TraceId, SpanId) {
+        if self.script.is_some() {
+            return (self.trace_id(turn, now_ns), self.span_id(turn));
+        }
+        let mut generator = self.generator.borrow(turn);
+        (generator.trace_id(now_ns), generator.span_id())
     }
 
     /// The id of a new span.
-    #[inline]
+    #[inline(always)]
     pub fn span_id(&self, turn: Turn<'_>) -> SpanId {
-        if let Some(id) = self.script(turn, |script| script.span_ids.pop_front()) {
-            return id;
-        }
-        let mut generator = self.generator.borrow(turn);
-        loop {
-            if let Some(number) = NonZero::new(generator.next()) {
-                return SpanId(number);
+        if let Some(script) = &self.script {
+            let scripted = script.borrow(turn).span_ids.pop_front();
+            if let Some(id) = scripted {
+                return id;
             }
         }
-    }
-
-    fn script<T>(&self, turn: Turn<'_>, take: impl FnOnce(&mut Script) -> Option<T>) -> Option<T> {
-        take(&mut self.script.as_ref()?.borrow(turn))
+        self.generator.borrow(turn).span_id()
     }
 }
 
@@ -158,10 +158,30 @@ impl Generator {
     }
 
     /// Takes a new seed at the first trace of each second.
-    #[inline]
+    #[inline(always)]
     fn refresh(&mut self, now_ns: u64) {
         if now_ns.abs_diff(self.seeded_ns) >= SEED_LIFETIME_NS {
             self.reseed(now_ns);
+        }
+    }
+
+    #[inline(always)]
+    fn trace_id(&mut self, now_ns: u64) -> TraceId {
+        self.refresh(now_ns);
+        loop {
+            let (high, low) = (self.next(), self.next());
+            if let Some(number) = NonZero::new(u128::from(high) << 64 | u128::from(low)) {
+                return TraceId(number);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn span_id(&mut self) -> SpanId {
+        loop {
+            if let Some(number) = NonZero::new(self.next()) {
+                return SpanId(number);
+            }
         }
     }
 
@@ -173,7 +193,7 @@ impl Generator {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);

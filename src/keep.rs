@@ -110,7 +110,7 @@ impl KeepRule {
         };
         self.name
             .as_deref()
-            .is_none_or(|pattern| is_like(pattern, record.name()))
+            .is_none_or(|pattern| is_like(pattern, &record.name()))
             && self.attributes.iter().all(is_so)
     }
 }

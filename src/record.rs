@@ -2,13 +2,15 @@
 
 mod measured;
 
-use crate::attribute::{self, Attributes};
+use std::borrow::Cow;
+
+use crate::attribute::{Attributes, KeyValue};
 use crate::context::{SpanContext, otlp_flags};
 use crate::limits::{SpanLimits, Surplus};
 use crate::value::{Encode, Value};
 use crate::wire::{
-    field_len, first_field, optional_len, put_bytes, put_fixed32, put_fixed64, put_length,
-    put_message, put_number, put_optional, varint_len,
+    Put as _, WireType, append, append_here, field_len, first_field, optional_len, put_bytes,
+    put_fixed32, put_fixed64, put_length, put_number, put_optional, tag, varint_len,
 };
 pub(crate) use measured::{Facts, Measured};
 
@@ -46,7 +48,8 @@ const KEPT_BYTES: usize = 4096;
 /// What an open span holds. Everything but the name is already what will be sent.
 #[derive(Debug, Default)]
 pub struct Record {
-    name: String,
+    /// UTF-8.
+    name: Vec<u8>,
     attributes: Attributes,
     events: Repeated,
     links: Repeated,
@@ -79,9 +82,17 @@ impl Repeated {
         true
     }
 
+    /// False while it is as `clear` leaves it.
+    #[inline(always)]
+    fn is_touched(&self) -> bool {
+        self.count != 0 || self.dropped != 0
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(KEPT_BYTES);
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
         self.count = 0;
         self.dropped = 0;
     }
@@ -135,14 +146,15 @@ impl<'a> From<&'a SpanContext> for Target<'a> {
 
 impl Record {
     /// Names the span.
+    #[inline(always)]
     pub fn set_name(&mut self, name: &str) {
         self.name.clear();
-        self.name.push_str(name);
+        append_here(&mut self.name, name.len(), name.as_bytes());
     }
 
     /// The span's name.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.name)
     }
 
     /// Sets an attribute; the last write wins.
@@ -216,29 +228,42 @@ impl Record {
         put_fixed64(bytes, event::TIME, time_ns);
         put_bytes(bytes, event::NAME, name.as_bytes());
         put_attributes(bytes, scratch, event::DROPPED);
+        scratch.clear(KEPT_BYTES);
     }
 
     /// The same where all keys are known to differ, and to be within the limit: they are written where
-    /// they stay.
-    #[inline(always)]
+    /// they stay, and measured before.
     pub fn add_event_of_distinct(
         &mut self,
         name: &str,
         time_ns: u64,
+        attributes: &[(&str, Value<'_>)],
         rules: Rules<'_>,
-        fill: impl FnOnce(&mut Distinct<'_>),
     ) {
         if !self.events.admits(rules.limits.event_count, rules.surplus) {
             return;
         }
-        put_message(&mut self.events.bytes, field::EVENTS, |bytes| {
-            put_fixed64(bytes, event::TIME, time_ns);
-            put_bytes(bytes, event::NAME, name.as_bytes());
-            fill(&mut Distinct {
-                bytes,
-                max_length: rules.limits.attribute_value_length,
-            });
-        });
+        let max_length = rules.limits.attribute_value_length;
+        let pairs = attributes
+            .iter()
+            .map(|each| event_pair(each, max_length).len())
+            .sum::<usize>();
+        let length = 9 + field_len(event::NAME, name.len()) + pairs;
+        append(
+            &mut self.events.bytes,
+            field_len(field::EVENTS, length),
+            |room| {
+                let mut room = room
+                    .length(field::EVENTS, length)
+                    .put([tag(event::TIME, WireType::Fixed64) as u8])
+                    .put(time_ns.to_le_bytes())
+                    .bytes(event::NAME, name.as_bytes());
+                for each in attributes {
+                    room = event_pair(each, max_length).put(room);
+                }
+                room
+            },
+        );
     }
 
     /// Adds a link.
@@ -274,18 +299,28 @@ impl Record {
         put_bytes(bytes, SPAN_ID, &target.span_id);
         put_optional(bytes, TRACE_STATE, trace_state.as_bytes());
         put_attributes(bytes, scratch, DROPPED);
+        scratch.clear(KEPT_BYTES);
         let flags = otlp_flags(target.trace_flags, target.is_remote);
         put_fixed32(bytes, FLAGS, flags);
     }
 
     /// Empties the record and keeps its memory for the next span, up to a bound.
+    #[inline(always)]
     pub(crate) fn clear(&mut self) {
         self.name.clear();
-        self.name.shrink_to(KEPT_BYTES);
-        self.attributes.clear(KEPT_BYTES);
-        self.events.clear();
-        self.links.clear();
-        self.scratch.clear(KEPT_BYTES);
+        if self.name.capacity() > KEPT_BYTES {
+            self.name = Vec::new();
+        }
+        // Most spans have not all of them.
+        if self.attributes.is_touched() {
+            self.attributes.clear(KEPT_BYTES);
+        }
+        if self.events.is_touched() {
+            self.events.clear();
+        }
+        if self.links.is_touched() {
+            self.links.clear();
+        }
     }
 }
 
@@ -296,38 +331,18 @@ fn fill<'a>(
     rules: Rules<'_>,
     limit: usize,
 ) {
-    scratch.clear(KEPT_BYTES);
     for (key, value) in attributes {
         let value = value.truncated(rules.limits.attribute_value_length);
         scratch.set(number, key, value, limit, rules.surplus);
     }
 }
 
-/// The attributes of an event, being written: their keys differ, and are within the limit.
-pub struct Distinct<'a> {
-    bytes: &'a mut Vec<u8>,
+#[inline(always)]
+fn event_pair<'a>(
+    (key, value): &(&'a str, Value<'a>),
     max_length: Option<usize>,
-}
-
-impl Distinct<'_> {
-    /// Adds an attribute.
-    #[inline(always)]
-    pub fn add(&mut self, key: &str, value: Value<'_>) {
-        match value {
-            Value::Text(text) => self.add_typed(key, text),
-            Value::Bool(bool) => self.add_typed(key, bool),
-            Value::Int(int) => self.add_typed(key, int),
-            Value::Double(double) => self.add_typed(key, double),
-            value => self.add_typed(key, value),
-        }
-    }
-
-    // One function for each type: a value that passes through memory waits there.
-    #[inline(never)]
-    fn add_typed<V: Encode>(&mut self, key: &str, value: V) {
-        let value = value.truncated(self.max_length);
-        attribute::write(self.bytes, event::ATTRIBUTES, key, value);
-    }
+) -> KeyValue<'a, Value<'a>> {
+    KeyValue::new(event::ATTRIBUTES, key, value.truncated(max_length))
 }
 
 fn attributes_len(attributes: &Attributes, dropped: u32) -> usize {
@@ -356,9 +371,10 @@ fn put_count(buffer: &mut Vec<u8>, number: u32, count: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::{SpanKind, StatusCode};
+    use crate::context::{SpanKind, Status, StatusCode};
     use crate::id::{SpanId, TraceId};
     use crate::otlp::message;
+    use crate::span::Disguise;
     use prost::Message;
 
     fn context(byte: u8) -> SpanContext {
@@ -373,21 +389,19 @@ mod tests {
     }
 
     fn written(record: &Record, status: StatusCode) -> message::Span {
-        let facts = Facts {
-            trace_id: TraceId::new([1; 16]).unwrap(),
-            span_id: SpanId::new([1; 8]).unwrap(),
-            random: true,
-            trace_state: None,
-            parent_id: SpanId::new([2; 8]),
-            parent_is_remote: true,
+        let facts = Disguise {
+            context: context(1),
+            parent: Some((SpanId::new([2; 8]).unwrap(), true)),
             kind: SpanKind::Server,
             start_time_ns: 5,
             end_time_ns: 7,
-            status,
-            description: Some("no").filter(|_| status == StatusCode::Error),
+            status: Status {
+                code: status,
+                description: (status == StatusCode::Error).then(|| "no".into()),
+            },
         };
         let mut buffer = Vec::new();
-        record.measured(2, &facts).write(&mut buffer);
+        record.measured(&facts).write(&mut buffer);
         let mut spans = message::ScopeSpans::decode(buffer.as_slice())
             .unwrap()
             .spans;

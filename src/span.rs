@@ -14,11 +14,10 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use crate::chunk::SPANS;
 use crate::context::{SpanContext, SpanKind, Status, StatusCode};
 use crate::id::SpanId;
 use crate::otlp::message;
-use crate::record::{Record, Rules};
+use crate::record::{Facts, Record, Rules};
 use crate::store::Slot;
 use crate::trace::{Trace, Verdict};
 use crate::tracer::Tracer;
@@ -26,6 +25,7 @@ use crate::turn::{Guarded, Turn, TurnCell};
 
 use crate::wire::{Field, first_field};
 pub use end::Disguise;
+use end::WithFacts;
 pub use handle::Handle;
 
 /// A span. What it points to is its own or nothing: the record by slot and generation, the finished
@@ -100,13 +100,15 @@ impl Words {
     /// The box of a dead span keeps no more memory than this for its description.
     const KEPT_BYTES: usize = 256;
 
-    #[inline]
+    #[inline(always)]
     fn clear(&mut self) {
-        self.is_described = false;
-        if self.description.capacity() > Self::KEPT_BYTES {
-            self.description = String::new();
+        if self.is_described {
+            self.is_described = false;
+            self.description.shrink_to(Self::KEPT_BYTES);
         }
-        self.disguise = None;
+        if self.disguise.is_some() {
+            self.disguise = None;
+        }
     }
 
     #[inline]
@@ -139,8 +141,13 @@ impl Span {
 
     /// The W3C `tracestate`, None when empty.
     pub fn trace_state(&self) -> Option<&Arc<str>> {
+        self.trace_state_in(self.trace())
+    }
+
+    #[inline(always)]
+    fn trace_state_in<'a>(&'a self, trace: &'a Trace) -> Option<&'a Arc<str>> {
         let own = self.own_trace_state.as_ref();
-        own.or_else(|| self.trace().trace_state())
+        own.or(trace.trace_state())
             .filter(|state| !state.is_empty())
     }
 
@@ -245,14 +252,8 @@ impl Span {
             return Ok(message::Span::default());
         };
         let store = self.trace().pipeline().store();
-        let written = |record: &Record| {
-            let mut buffer = Vec::new();
-            let words = self.words.borrow(turn);
-            record
-                .measured(SPANS, &self.facts(turn, &words))
-                .write(&mut buffer);
-            content(&buffer)
-        };
+        let written =
+            |record: &Record| content(&self.with_facts(turn, self.trace(), Write(record)));
         let bytes = match self.phase.get(turn) {
             Phase::Draft | Phase::Open | Phase::Ending => {
                 store.with(turn, slot, |record| written(record))
@@ -287,15 +288,19 @@ impl Span {
     /// counts as an ignored write.
     #[inline(always)]
     fn write(&self, turn: Turn<'_>, work: impl FnOnce(&mut Record)) -> bool {
-        let Some(slot) = self.slot.filter(|_| !self.is_inherited()) else {
+        let Some(slot) = self.slot else {
             return false;
         };
         let pipeline = self.trace().pipeline();
-        let written = pipeline.store().with_open(turn, slot, work).is_some();
-        if !written {
-            pipeline.counters().ignored_writes.add(1);
+        if pipeline.is_inherited() {
+            return false;
         }
-        written
+        let Some(mut record) = pipeline.store().open(turn, slot) else {
+            pipeline.counters().ignored_writes.add(1);
+            return false;
+        };
+        work(&mut record);
+        true
     }
 
     #[inline]
@@ -304,6 +309,17 @@ impl Span {
             limits: self.trace().pipeline().limits(),
             surplus: self.tracer.surplus(),
         }
+    }
+}
+
+/// Writes the span.
+struct Write<'a>(&'a Record);
+
+impl WithFacts<Vec<u8>> for Write<'_> {
+    fn with(self, facts: &impl Facts) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        self.0.measured(facts).write(&mut buffer);
+        buffer
     }
 }
 

@@ -1,11 +1,12 @@
 //! The pool of records. A slot is named by its place and a generation, so a handle kept too long
 //! finds nothing instead of somebody else's span.
 
+use std::cell::RefMut;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::record::Record;
-use crate::turn::{Guarded, Turn};
+use crate::turn::{Guarded, Turn, TurnCell};
 
 /// Names a record for as long as one span has it.
 #[derive(Clone, Copy)]
@@ -32,22 +33,37 @@ pub(crate) struct Cell {
     generation: u32,
     /// The number of the store whose span has it; 0 while nobody has.
     owner: u32,
+    /// While nobody has it: the one that was free before it.
+    next: Option<&'static Guarded<Cell>>,
     /// Its span has ended: it is kept to be read, as long as there is room.
     ended: bool,
     record: Record,
 }
 
-/// All cells that were ever made: none is given back.
-struct Pool {
-    segments: Vec<&'static [Guarded<Cell>]>,
-    /// The most recently used last: its memory is still in the cache.
-    free: Vec<&'static Guarded<Cell>>,
+/// The record of a span that ends.
+pub(crate) struct Ending<'a> {
+    cell: RefMut<'a, Cell>,
+    slot: Slot,
 }
 
-static POOL: Guarded<Pool> = Guarded::new(Pool {
-    segments: Vec::new(),
-    free: Vec::new(),
-});
+impl Ending<'_> {
+    #[inline(always)]
+    pub(crate) fn record(&self) -> &Record {
+        &self.cell.record
+    }
+
+    /// True if it has ended before, and was kept to be read.
+    #[inline(always)]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.cell.ended
+    }
+}
+
+/// All cells that were ever made: none is given back.
+static SEGMENTS: Guarded<Vec<&'static [Guarded<Cell>]>> = Guarded::new(Vec::new());
+
+/// The cell that nobody has and that was used last: its memory is still in the cache. Each has the next.
+static FREE: TurnCell<Option<&'static Guarded<Cell>>> = TurnCell::new(None);
 
 /// Cells are made so many at a time.
 const SEGMENT: usize = 64;
@@ -55,14 +71,17 @@ const SEGMENT: usize = 64;
 /// Records of more ended spans than these are taken back, the oldest first.
 const MAX_ENDED: usize = 1024;
 
-impl Pool {
-    #[cold]
-    fn grow(&mut self) {
-        let cells: Box<[Guarded<Cell>]> = (0..SEGMENT).map(|_| Guarded::default()).collect();
-        let cells: &'static [Guarded<Cell>] = Box::leak(cells);
-        self.segments.push(cells);
-        self.free.extend(cells.iter().rev());
+/// More cells; one of them.
+#[cold]
+fn grow(turn: Turn<'_>) -> &'static Guarded<Cell> {
+    let cells: Box<[Guarded<Cell>]> = (0..SEGMENT).map(|_| Guarded::default()).collect();
+    let cells: &'static [Guarded<Cell>] = Box::leak(cells);
+    SEGMENTS.borrow(turn).push(cells);
+    for cell in &cells[1..] {
+        cell.borrow(turn).next = FREE.get(turn);
+        FREE.set(turn, Some(cell));
     }
+    &cells[0]
 }
 
 impl Store {
@@ -80,24 +99,24 @@ impl Store {
     /// More spans than this cannot be open at once, whatever the configuration says.
     pub const MAX_CAPACITY: usize = 100_000_000;
 
-    /// An empty record, which `begin` begins, or None when `capacity` spans are open.
+    /// An empty record, but for its name, or None when `capacity` spans are open.
     #[inline(always)]
-    pub fn claim(&self, turn: Turn<'_>, begin: impl FnOnce(&mut Record)) -> Option<Slot> {
+    pub fn claim(&self, turn: Turn<'_>, name: &str) -> Option<Slot> {
         let live = self.live.load(Ordering::Relaxed);
         if live >= self.capacity {
             return None;
         }
         self.live.store(live + 1, Ordering::Relaxed);
-        let cell = {
-            let mut pool = POOL.borrow(turn);
-            if pool.free.is_empty() {
-                pool.grow();
-            }
-            pool.free.pop()?
+        let (cell, is_free) = match FREE.get(turn) {
+            Some(cell) => (cell, true),
+            None => (grow(turn), false),
         };
         let mut claimed = cell.borrow(turn);
+        if is_free {
+            FREE.set(turn, claimed.next);
+        }
         claimed.owner = self.number;
-        begin(&mut claimed.record);
+        claimed.record.set_name(name);
         Some(Slot {
             cell,
             generation: claimed.generation,
@@ -116,38 +135,58 @@ impl Store {
         (cell.generation == slot.generation).then(|| work(&mut cell.record))
     }
 
-    /// Works on the record of an open span, if the span still has it. `work` must not call Python.
+    /// The record of an open span, if the span still has it. Nothing that may run Python code may happen
+    /// while it is borrowed.
     #[inline(always)]
-    pub fn with_open<R>(
-        &self,
-        turn: Turn<'_>,
-        slot: Slot,
-        work: impl FnOnce(&mut Record) -> R,
-    ) -> Option<R> {
-        let mut cell = slot.cell.borrow(turn);
+    pub fn open<'a>(&self, turn: Turn<'a>, slot: Slot) -> Option<RefMut<'a, Record>> {
+        let cell = slot.cell.borrow(turn);
         let is_open = !cell.ended && cell.generation == slot.generation;
-        is_open.then(|| work(&mut cell.record))
+        is_open.then(|| RefMut::map(cell, |cell| &mut cell.record))
     }
 
-    /// Works on the record of a span that has ended. The span keeps it, to be read, until its handle
+    /// The record of a span that ends, if the span still has it.
+    #[inline(always)]
+    #[allow(clippy::unused_self, reason = "which store's record it is")]
+    pub(crate) fn ending<'a>(&self, turn: Turn<'a>, slot: Slot) -> Option<Ending<'a>> {
+        let cell = slot.cell.borrow(turn);
+        (cell.generation == slot.generation).then_some(Ending { cell, slot })
+    }
+
+    /// Takes the record of an ended span back. With `keeps` it can still be read, until its handle
     /// dies or many others have ended too; it counts as open no more.
-    #[inline]
-    pub fn keep<R>(
-        &self,
-        turn: Turn<'_>,
-        slot: Slot,
-        work: impl FnOnce(&Record) -> R,
-    ) -> Option<R> {
-        let result = {
-            let mut cell = slot.cell.borrow(turn);
-            if cell.ended || cell.generation != slot.generation {
-                return None;
-            }
+    #[inline(always)]
+    pub(crate) fn end(&self, turn: Turn<'_>, ending: Ending<'_>, keeps: bool) {
+        let Ending { mut cell, slot } = ending;
+        if !cell.ended {
+            self.live
+                .store(self.live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        }
+        if keeps {
             cell.ended = true;
-            work(&cell.record)
-        };
-        self.live
-            .store(self.live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+            drop(cell);
+            return self.keep(turn, slot);
+        }
+        cell.record.clear();
+        cell.owner = 0;
+        cell.ended = false;
+        // Wraps after 2^32 uses of one cell: a handle would have to be kept for all of them.
+        cell.generation = cell.generation.wrapping_add(1);
+        cell.next = FREE.get(turn);
+        FREE.set(turn, Some(slot.cell));
+    }
+
+    /// Takes back a record that nobody reads any more. False if that has happened.
+    pub fn release(&self, turn: Turn<'_>, slot: Slot) -> bool {
+        let ending = self.ending(turn, slot);
+        let found = ending.is_some();
+        if let Some(ending) = ending {
+            self.end(turn, ending, false);
+        }
+        found
+    }
+
+    /// Keeps the record of a span that has ended, in the place of the oldest.
+    fn keep(&self, turn: Turn<'_>, slot: Slot) {
         let oldest = {
             let mut ended = self.ended.borrow(turn);
             ended.push_back(slot);
@@ -158,53 +197,28 @@ impl Store {
             }
         };
         if let Some(oldest) = oldest {
-            self.release(turn, oldest, |_| ());
+            self.release(turn, oldest);
         }
-        Some(result)
-    }
-
-    /// Works on the record a last time and takes it back, if the span still has it.
-    #[inline(always)]
-    pub fn release<R>(
-        &self,
-        turn: Turn<'_>,
-        slot: Slot,
-        work: impl FnOnce(&Record) -> R,
-    ) -> Option<R> {
-        let mut cell = slot.cell.borrow(turn);
-        if cell.generation != slot.generation {
-            return None;
-        }
-        let result = work(&cell.record);
-        cell.record.clear();
-        cell.owner = 0;
-        let was_open = !std::mem::take(&mut cell.ended);
-        // Wraps after 2^32 uses of one cell: a handle would have to be kept for all of them.
-        cell.generation = cell.generation.wrapping_add(1);
-        if was_open {
-            self.live
-                .store(self.live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-        }
-        POOL.borrow(turn).free.push(slot.cell);
-        Some(result)
     }
 
     /// Takes back every record without its handle; `seen` gets the names of the spans that were open.
     pub fn reclaim_all(&self, turn: Turn<'_>, mut seen: impl FnMut(&str)) {
-        let segments = POOL.borrow(turn).segments.clone();
-        for cell in segments.into_iter().flatten() {
-            let (generation, ended) = {
-                let cell = cell.borrow(turn);
+        let segments = SEGMENTS.borrow(turn).clone();
+        for cell_of in segments.into_iter().flatten() {
+            let (slot, open) = {
+                let cell = cell_of.borrow(turn);
                 if cell.owner != self.number {
                     continue;
                 }
-                (cell.generation, cell.ended)
+                let name = (!cell.ended).then(|| cell.record.name().into_owned());
+                let generation = cell.generation;
+                let cell = cell_of;
+                (Slot { cell, generation }, name)
             };
-            self.release(turn, Slot { cell, generation }, |record| {
-                if !ended {
-                    seen(record.name());
-                }
-            });
+            self.release(turn, slot);
+            if let Some(name) = open {
+                seen(&name);
+            }
         }
     }
 
@@ -226,7 +240,7 @@ impl std::fmt::Debug for Slot {
 /// How many records the process ever made.
 #[cfg(test)]
 fn made(turn: Turn<'_>) -> usize {
-    POOL.borrow(turn).segments.len() * SEGMENT
+    SEGMENTS.borrow(turn).len() * SEGMENT
 }
 
 #[cfg(test)]
@@ -239,11 +253,11 @@ mod tests {
         let taken = turn::take();
         let turn = taken.turn();
         let store = Store::new(10);
-        let slot = store.claim(turn, |_| ()).unwrap();
-        assert_eq!(store.release(turn, slot, |_| ()), Some(()));
-        assert_eq!(store.release(turn, slot, |_| ()), None);
+        let slot = store.claim(turn, "").unwrap();
+        assert!(store.release(turn, slot));
+        assert!(!store.release(turn, slot));
         assert_eq!(store.with(turn, slot, |_| ()), None);
-        let next = store.claim(turn, |_| ()).unwrap();
+        let next = store.claim(turn, "").unwrap();
         assert!(
             std::ptr::eq(next.cell, slot.cell),
             "the hot record comes first"
@@ -257,13 +271,13 @@ mod tests {
         let taken = turn::take();
         let turn = taken.turn();
         let store = Store::new(10);
-        let slot = store.claim(turn, |_| ()).unwrap();
+        let slot = store.claim(turn, "").unwrap();
         store.with(turn, slot, |record| record.set_name("left behind"));
-        store.release(turn, slot, |_| ());
-        let next = store.claim(turn, |_| ()).unwrap();
+        store.release(turn, slot);
+        let next = store.claim(turn, "").unwrap();
         assert_eq!(
             store
-                .with(turn, next, |record| record.name().to_owned())
+                .with(turn, next, |record| record.name().into_owned())
                 .as_deref(),
             Some("")
         );
@@ -276,10 +290,10 @@ mod tests {
         let store = Store::new(100);
         let mut most = 0;
         for round in 0..20 {
-            let slots: Vec<_> = std::iter::from_fn(|| store.claim(turn, |_| ())).collect();
+            let slots: Vec<_> = std::iter::from_fn(|| store.claim(turn, "")).collect();
             assert_eq!((slots.len(), store.live()), (100, 100));
             for slot in slots {
-                store.release(turn, slot, |_| ());
+                store.release(turn, slot);
             }
             if round == 0 {
                 most = made(turn);
@@ -293,18 +307,19 @@ mod tests {
         let taken = turn::take();
         let turn = taken.turn();
         let store = Store::new(2);
-        let claimed = || store.claim(turn, |_| ()).unwrap();
+        let claimed = || store.claim(turn, "").unwrap();
         let ended = || {
             let slot = claimed();
-            assert_eq!(store.keep(turn, slot, |_| ()), Some(()));
-            assert_eq!(store.keep(turn, slot, |_| ()), None);
+            let ending = store.ending(turn, slot).unwrap();
+            assert!(!ending.has_ended());
+            store.end(turn, ending, true);
             slot
         };
         let (first, second) = (ended(), ended());
         assert_eq!(store.live(), 0);
         assert_eq!(store.with(turn, first, |_| ()), Some(()));
-        assert_eq!(store.with_open(turn, first, |_| ()), None);
-        assert_eq!(store.release(turn, second, |_| ()), Some(()));
+        assert!(store.open(turn, first).is_none());
+        assert!(store.release(turn, second));
         for _ in 0..MAX_ENDED {
             ended();
         }
@@ -320,7 +335,7 @@ mod tests {
         let taken = turn::take();
         let turn = taken.turn();
         let (one, other) = (Store::new(10), Store::new(10));
-        let (mine, yours) = (one.claim(turn, |_| ()), other.claim(turn, |_| ()));
+        let (mine, yours) = (one.claim(turn, ""), other.claim(turn, ""));
         one.reclaim_all(turn, |_| ());
         assert_eq!(one.with(turn, mine.unwrap(), |_| ()), None);
         assert_eq!(other.with(turn, yours.unwrap(), |_| ()), Some(()));
@@ -333,8 +348,8 @@ mod tests {
         let taken = turn::take();
         let turn = taken.turn();
         let store = Store::new(10);
-        let slots: Vec<_> = (0..3).map(|_| store.claim(turn, |_| ()).unwrap()).collect();
-        store.release(turn, slots[1], |_| ());
+        let slots: Vec<_> = (0..3).map(|_| store.claim(turn, "").unwrap()).collect();
+        store.release(turn, slots[1]);
         let mut seen = 0;
         store.reclaim_all(turn, |_| seen += 1);
         assert_eq!((seen, store.live()), (2, 0));
@@ -355,10 +370,11 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..rounds {
                         let name = format!("{thread}/{round}");
-                        let slot = store.claim(turn::take().turn(), |_| ()).unwrap();
+                        let slot = store.claim(turn::take().turn(), "").unwrap();
                         store.with(turn::take().turn(), slot, |record| record.set_name(&name));
-                        let read = store
-                            .release(turn::take().turn(), slot, |record| record.name().to_owned());
+                        let name_of = |record: &mut Record| record.name().into_owned();
+                        let read = store.with(turn::take().turn(), slot, name_of);
+                        assert!(store.release(turn::take().turn(), slot));
                         assert_eq!(read.as_deref(), Some(name.as_str()));
                     }
                 });

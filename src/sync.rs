@@ -4,12 +4,12 @@
 #[cfg(nanospan_loom)]
 pub(crate) use loom::sync::{
     Condvar, Mutex, MutexGuard,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicPtr, AtomicU64, Ordering},
 };
 #[cfg(not(nanospan_loom))]
 pub(crate) use std::sync::{
     Condvar, Mutex, MutexGuard,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicPtr, AtomicU64, Ordering},
 };
 
 /// Locks, also after a panic elsewhere: a panic of ours must not spread to every later request.

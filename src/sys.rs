@@ -17,6 +17,7 @@ static NOT_WIPED: AtomicU32 = AtomicU32::new(0);
 
 /// Which process this is, counted in forks from the first: what another epoch made is inherited,
 /// and its locks and threads are not ours.
+#[inline(always)]
 pub fn epoch() -> u32 {
     match number().load(Ordering::Relaxed) {
         0 => begin(number()),
@@ -40,6 +41,7 @@ fn begin(number: &AtomicU32) -> u32 {
     begun.map_or_else(|first| first, |_| next)
 }
 
+#[inline(always)]
 fn number() -> &'static AtomicU32 {
     let known = NUMBER.load(Ordering::Acquire);
     let number = if known.is_null() {

@@ -1,6 +1,8 @@
 //! The local trace: the spans of one request in this process, the decision they share, and the
 //! hand-over of those that finished.
 
+mod fresh;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,8 +14,9 @@ use crate::id::TraceId;
 use crate::keep;
 use crate::pipeline::Pipeline;
 use crate::pipeline::open::Place;
-use crate::record::Measured;
-use crate::turn::{Guarded, Turn, TurnCell};
+use crate::record::{Facts, Measured};
+use crate::turn::{Guarded, Spares, Turn, TurnCell};
+pub(crate) use fresh::Fresh;
 
 /// What becomes of the spans that do not decide for themselves. It outlives the chunk, so late
 /// children follow the final decision.
@@ -31,6 +34,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    #[inline(always)]
     fn from_number(number: u8) -> Self {
         match number {
             1 => Self::Undecided,
@@ -56,7 +60,7 @@ const OPEN_BYTES: usize = 4096;
 #[derive(Debug)]
 pub struct Trace {
     pipeline: Arc<Pipeline>,
-    head: Head,
+    pub(crate) head: Head,
     verdict: AtomicU8,
     /// Why it shall be kept, though the sampler turned it down; 0 while nothing asks.
     asked: AtomicU8,
@@ -81,13 +85,16 @@ pub struct Trace {
 }
 
 /// Traces whose last handle has died, for the next ones: to begin one anew costs a third of making it.
-static SPARE: Guarded<Vec<Arc<Trace>>> = Guarded::new(Vec::new());
-const MAX_SPARE: usize = 64;
+/// Each has neither a `tracestate` nor a clock of its own.
+static SPARE: Guarded<Spares<Fresh, 64>> = Guarded::new(Spares::new());
+/// The last of them: most traces are over before the next begins.
+static LAST: TurnCell<Option<Fresh>> = TurnCell::empty();
 
 /// Lets go of the traces that are kept for the next, and so of their pipelines.
 pub(crate) fn forget_spare(turn: Turn<'_>) {
-    let spare = std::mem::take(&mut *SPARE.borrow(turn));
-    drop(spare);
+    let last = LAST.take(turn);
+    let spare = std::mem::replace(&mut *SPARE.borrow(turn), Spares::new());
+    drop((last, spare));
 }
 
 /// What stays as it is from the beginning of a trace to its end.
@@ -101,37 +108,42 @@ pub(crate) struct Head {
     pub(crate) anchor: Anchor,
 }
 
+impl Head {
+    #[cold]
+    fn clear(&mut self) {
+        self.trace_state = None;
+        self.anchor = Anchor::default();
+    }
+}
+
 impl Trace {
-    /// A trace, whose head `begin` writes, and on which it decides.
+    /// A trace for its owner to begin: to write its head, and to decide on it.
     #[inline(always)]
-    pub(crate) fn new(
-        turn: Turn<'_>,
-        pipeline: &Arc<Pipeline>,
-        begin: impl FnOnce(&mut Head) -> Verdict,
-    ) -> Arc<Self> {
-        let spare = SPARE.borrow(turn).pop();
-        let mut trace = match spare {
+    pub(crate) fn fresh(turn: Turn<'_>, pipeline: &Arc<Pipeline>) -> Fresh {
+        match LAST.take(turn).or_else(|| SPARE.borrow(turn).pop()) {
             Some(spare) if Arc::ptr_eq(&spare.pipeline, pipeline) => spare,
             _ => Self::blank(pipeline),
-        };
-        let begun = Arc::get_mut(&mut trace).expect("nobody else has a spare trace");
-        let verdict = begin(&mut begun.head);
-        *begun.verdict.get_mut() = verdict as u8;
-        *begun.asked.get_mut() = 0;
-        *begun.kept.get_mut() = 0;
-        *begun.announced.get_mut() = false;
-        *begun.by_hand.get_mut() = false;
-        *begun.incomplete.get_mut() = verdict == Verdict::Unrecorded;
-        *begun.ended.get_mut() = false;
-        *begun.overflowed_ns.get_mut() = 0;
-        *begun.used.get_mut() = false;
-        trace
+        }
+    }
+
+    /// Begins it, with this verdict.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, verdict: Verdict) {
+        *self.verdict.get_mut() = verdict as u8;
+        *self.asked.get_mut() = 0;
+        *self.kept.get_mut() = 0;
+        *self.announced.get_mut() = false;
+        *self.by_hand.get_mut() = false;
+        *self.incomplete.get_mut() = verdict == Verdict::Unrecorded;
+        *self.ended.get_mut() = false;
+        *self.overflowed_ns.get_mut() = 0;
+        *self.used.get_mut() = false;
     }
 
     /// A trace that has not begun.
     #[cold]
-    fn blank(pipeline: &Arc<Pipeline>) -> Arc<Self> {
-        Arc::new(Self {
+    fn blank(pipeline: &Arc<Pipeline>) -> Fresh {
+        let blank = Self {
             pipeline: Arc::clone(pipeline),
             head: Head {
                 trace_id: TraceId::LEAST,
@@ -150,22 +162,29 @@ impl Trace {
             chunk: ChunkSlot::default(),
             used: AtomicBool::new(false),
             place: TurnCell::new(None),
-        })
+        };
+        Fresh::new(Arc::new(blank)).unwrap_or_else(|_| unreachable!("nobody else has a new one"))
     }
 
     /// A handle lets go of its trace. The last one leaves it to the next root.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn let_go(trace: Arc<Self>, turn: Turn<'_>) {
-        if Arc::strong_count(&trace) == 1 && trace.is_reusable(turn) {
-            let mut spare = SPARE.borrow(turn);
-            if spare.len() < MAX_SPARE {
-                spare.push(trace);
-            }
+        let Ok(mut spare) = Fresh::new(trace) else {
+            return;
+        };
+        if !spare.is_reusable(turn) {
+            return;
+        }
+        if spare.head.trace_state.is_some() || spare.head.anchor.has_other() {
+            spare.head.clear();
+        }
+        if let Some(other) = LAST.put(turn, spare) {
+            SPARE.borrow(turn).push(other);
         }
     }
 
     /// True when nothing of it is left, and nobody will look for it.
-    #[inline]
+    #[inline(always)]
     fn is_reusable(&self, turn: Turn<'_>) -> bool {
         self.ended.load(Ordering::Relaxed)
             && self.place.get(turn).is_none()
@@ -253,7 +272,7 @@ impl Trace {
         scope: &'static InstrumentationScope,
         follows: bool,
         is_root: bool,
-        span: &Measured<'_>,
+        span: &Measured<'_, impl Facts>,
     ) {
         let (queue, counters) = (self.pipeline.queue(), self.pipeline.counters());
         counters.finished.add(turn, 1);
@@ -269,22 +288,7 @@ impl Trace {
             self.decide();
         }
         if is_root && !self.used.load(Ordering::Relaxed) {
-            if follows && self.verdict() != Verdict::Sampled {
-                // Nothing waits to be dropped with it: it need not be written.
-                counters.dropped.add(Reason::Unsampled, 1);
-                return;
-            }
-            let fits = queue.reserve(turn, 1, span.len());
-            let mut chunk = self.pipeline.chunks().take(turn, span.len());
-            chunk.begin(scope, follows);
-            chunk.add_to_first(|buffer| span.write(buffer));
-            if fits {
-                self.pass_on(Some(turn), chunk);
-            } else {
-                self.pipeline.drop_chunk(&chunk, Reason::QueueFull);
-                self.overflow(turn);
-            }
-            return;
+            return self.add_alone(turn, scope, follows, span);
         }
         let fits = queue.reserve(turn, 1, span.len());
         let added = self.add_to_chunk(turn, scope, follows, span);
@@ -303,12 +307,50 @@ impl Trace {
         }
     }
 
+    /// The root of a trace of which no other span waits.
+    #[inline(always)]
+    fn add_alone(
+        self: &Arc<Self>,
+        turn: Turn<'_>,
+        scope: &'static InstrumentationScope,
+        follows: bool,
+        span: &Measured<'_, impl Facts>,
+    ) {
+        let pipeline = &self.pipeline;
+        if follows && self.verdict() != Verdict::Sampled {
+            // Nothing waits to be dropped with it: it need not be written.
+            pipeline.counters().dropped.add(Reason::Unsampled, 1);
+            return;
+        }
+        let length = span.len();
+        let fits = pipeline.queue().reserve(turn, 1, length);
+        let mut chunk = pipeline.chunks().take(turn, length);
+        chunk.begin(scope, follows);
+        chunk.add_to_first(|buffer| span.write_here(buffer));
+        if !fits {
+            pipeline.drop_chunk(&chunk, Reason::QueueFull);
+            return self.overflow(turn);
+        }
+        if pipeline.is_special() {
+            self.say_why_kept(&mut chunk);
+        }
+        pipeline.enqueue(Some(turn), chunk, 1);
+    }
+
+    /// Says in a chunk why its trace was kept, if that is so.
+    #[cold]
+    fn say_why_kept(&self, chunk: &mut Chunk) {
+        if self.verdict() == Verdict::Sampled {
+            chunk.kept = keep::Reason::from_number(self.kept.load(Ordering::Relaxed));
+        }
+    }
+
     fn add_to_chunk(
         &self,
         turn: Turn<'_>,
         scope: &'static InstrumentationScope,
         follows: bool,
-        span: &Measured<'_>,
+        span: &Measured<'_, impl Facts>,
     ) -> Added {
         self.used.store(true, Ordering::Relaxed);
         let empty = || self.pipeline.chunks().take(turn, OPEN_BYTES);
@@ -317,6 +359,7 @@ impl Trace {
     }
 
     /// The root has finished, or is gone: hands over the rest, whatever is still open under it.
+    #[inline(always)]
     pub(crate) fn end(&self, turn: Turn<'_>) {
         self.decide();
         // Before the chunk is taken: a child that adds after that sees it, and hands over itself.
@@ -325,9 +368,13 @@ impl Trace {
             self.hand_over(Some(turn), true);
         }
         if let Some(place) = self.place.get(turn) {
-            self.place.set(turn, None);
-            self.pipeline.open_traces().remove(place);
+            self.leave_place(turn, place);
         }
+    }
+
+    fn leave_place(&self, turn: Turn<'_>, place: Place) {
+        self.place.set(turn, None);
+        self.pipeline.open_traces().remove(place);
     }
 
     /// A span that finished asks that the trace be kept. The first to ask is remembered.
@@ -424,16 +471,16 @@ impl Trace {
     }
 
     /// Queues the spans that are to be sent, drops the others.
-    #[inline(always)]
     fn pass_on(&self, turn: Option<Turn<'_>>, mut chunk: Box<Chunk>) {
         let verdict = self.verdict();
         if verdict != Verdict::Sampled {
             self.drop_followers(verdict, &mut chunk);
-        } else if self.pipeline.keep().is_some() {
-            chunk.kept = keep::Reason::from_number(self.kept.load(Ordering::Relaxed));
+        } else if self.pipeline.is_special() {
+            self.say_why_kept(&mut chunk);
         }
-        if chunk.spans() > 0 {
-            self.pipeline.enqueue(turn, chunk);
+        let spans = chunk.spans();
+        if spans > 0 {
+            self.pipeline.enqueue(turn, chunk, spans);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::counter::Reason;
 use crate::id::{SpanId, TraceId};
 use crate::limits::Surplus;
 use crate::pipeline::Pipeline;
-use crate::sampler::{Answer, AskedParent, Decision, Question, Sampler, without_threshold};
+use crate::sampler::{Answer, AskedParent, Decision, Known, Question, Sampler, without_threshold};
 use crate::span::{Handle, Phase, Span};
 use crate::trace::{Head, Trace, Verdict};
 use crate::turn::{Turn, TurnCell};
@@ -24,6 +24,8 @@ pub struct Tracer {
     version: Option<String>,
     /// None asks the pipeline's.
     sampler: Option<Sampler>,
+    /// Of its own sampler.
+    known: Option<Known>,
     scope: &'static InstrumentationScope,
     surplus: Surplus,
 }
@@ -47,7 +49,7 @@ impl<'a> From<Option<&'a Span>> for Parent<'a> {
 }
 
 /// What is known of a span when it starts.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SpanOptions<'a> {
     /// None makes a draft.
     pub name: Option<&'a str>,
@@ -78,6 +80,107 @@ pub struct Chosen {
     pub record_only: bool,
     /// The `tracestate`, perhaps an empty one; None has the parent's.
     pub trace_state: Option<Arc<str>>,
+}
+
+/// What is known of a span when it starts: all of it, or what is known of most.
+trait Given: Copy {
+    fn name(&self) -> Option<&str>;
+    fn kind(&self) -> SpanKind;
+    fn parent(&self) -> Parent<'_>;
+    fn start_time_ns(&self) -> Option<u64>;
+    fn should_sample(&self) -> Option<bool>;
+    fn chosen(&self) -> Option<&Chosen>;
+    /// All of it, for what is seldom done.
+    fn options(&self) -> SpanOptions<'_>;
+}
+
+impl Given for &SpanOptions<'_> {
+    #[inline(always)]
+    fn name(&self) -> Option<&str> {
+        self.name
+    }
+
+    #[inline(always)]
+    fn kind(&self) -> SpanKind {
+        self.kind
+    }
+
+    #[inline(always)]
+    fn parent(&self) -> Parent<'_> {
+        self.parent
+    }
+
+    #[inline(always)]
+    fn start_time_ns(&self) -> Option<u64> {
+        self.start_time_ns
+    }
+
+    #[inline(always)]
+    fn should_sample(&self) -> Option<bool> {
+        self.should_sample
+    }
+
+    #[inline(always)]
+    fn chosen(&self) -> Option<&Chosen> {
+        self.chosen
+    }
+
+    #[inline(always)]
+    fn options(&self) -> SpanOptions<'_> {
+        **self
+    }
+}
+
+/// A name, a kind and a parent. The rest is known when this is compiled, so no code asks for it.
+#[derive(Clone, Copy)]
+struct Simple<'a> {
+    name: &'a str,
+    kind: SpanKind,
+    parent: Parent<'a>,
+}
+
+impl Given for Simple<'_> {
+    #[inline(always)]
+    fn name(&self) -> Option<&str> {
+        Some(self.name)
+    }
+
+    #[inline(always)]
+    fn kind(&self) -> SpanKind {
+        self.kind
+    }
+
+    #[inline(always)]
+    fn parent(&self) -> Parent<'_> {
+        self.parent
+    }
+
+    #[inline(always)]
+    fn start_time_ns(&self) -> Option<u64> {
+        None
+    }
+
+    #[inline(always)]
+    fn should_sample(&self) -> Option<bool> {
+        None
+    }
+
+    #[inline(always)]
+    fn chosen(&self) -> Option<&Chosen> {
+        None
+    }
+
+    #[cold]
+    fn options(&self) -> SpanOptions<'_> {
+        SpanOptions {
+            name: Some(self.name),
+            kind: self.kind,
+            start_time_ns: None,
+            should_sample: None,
+            parent: self.parent,
+            chosen: None,
+        }
+    }
 }
 
 impl SpanOptions<'_> {
@@ -114,6 +217,7 @@ impl Tracer {
             name: name.to_owned(),
             namespace: namespace.to_owned(),
             version: version.map(str::to_owned),
+            known: sampler.as_ref().map(Sampler::known),
             sampler,
             scope: InstrumentationScope::new(name, version),
             surplus: Surplus::Newest,
@@ -127,6 +231,7 @@ impl Tracer {
             namespace: DEFAULT_NAMESPACE.to_owned(),
             version: None,
             sampler: None,
+            known: None,
             scope,
             surplus: Surplus::Oldest,
         }))
@@ -167,10 +272,13 @@ impl Tracer {
         pipeline: &Arc<Pipeline>,
         options: &SpanOptions<'_>,
     ) -> Handle {
-        self.start_with(turn, pipeline, options)
+        let mut handle = Handle::default();
+        self.start_with(turn, pipeline, options, &mut handle);
+        handle
     }
 
-    /// The same for most spans: with a name and a kind, now, as sampler and parent say.
+    /// The same for most spans: with a name and a kind, now, as sampler and parent say; in a handle
+    /// that is at rest.
     #[inline]
     pub fn start_simply(
         &'static self,
@@ -179,16 +287,10 @@ impl Tracer {
         name: &str,
         kind: SpanKind,
         parent: Parent<'_>,
-    ) -> Handle {
-        let options = SpanOptions {
-            name: Some(name),
-            kind,
-            start_time_ns: None,
-            should_sample: None,
-            parent,
-            chosen: None,
-        };
-        self.start_with(turn, pipeline, &options)
+        handle: &mut Handle,
+    ) {
+        let simple = Simple { name, kind, parent };
+        self.start_with(turn, pipeline, simple, handle);
     }
 
     // Inlined into both, with all below it, so that the simple start has no trace of the options that
@@ -198,33 +300,32 @@ impl Tracer {
         &'static self,
         turn: Turn<'_>,
         pipeline: &Arc<Pipeline>,
-        options: &SpanOptions<'_>,
-    ) -> Handle {
-        Handle::new(turn, self, |span| {
-            let (now_ns, record_only) = match options.parent {
-                Parent::Span(parent) if Arc::ptr_eq(parent.trace().pipeline(), pipeline) => {
-                    let now_ns = match (options.name, options.start_time_ns) {
-                        (Some(_), None) => parent.trace().now_ns(),
-                        _ => 0,
-                    };
-                    let record_only = self.begin_under_span(pipeline, parent, options, span);
-                    (now_ns, record_only)
-                }
-                Parent::Root => self.begin_trace(turn, pipeline, None, options, span),
-                // Another pipeline's span, or one inherited by fork: known by its ids only.
-                Parent::Span(parent) => {
-                    let context = SpanContext {
-                        is_remote: parent.is_inherited(),
-                        ..parent.context()
-                    };
-                    self.begin_under_context(turn, pipeline, &context, options, span)
-                }
-                Parent::Context(context) => {
-                    self.begin_under_context(turn, pipeline, context, options, span)
-                }
-            };
-            Self::open(turn, pipeline, now_ns, record_only, options, span);
-        })
+        given: impl Given,
+        handle: &mut Handle,
+    ) {
+        let span = handle.begin(turn, self);
+        let began = match given.parent() {
+            Parent::Span(parent) if Arc::ptr_eq(parent.trace().pipeline(), pipeline) => {
+                let now_ns = match (given.name(), given.start_time_ns()) {
+                    (Some(_), None) => parent.trace().now_ns(),
+                    _ => 0,
+                };
+                self.begin_under_span(pipeline, parent, given, now_ns, span)
+            }
+            Parent::Root => self.begin_trace(turn, pipeline, None, given, span),
+            // Another pipeline's span, or one inherited by fork: known by its ids only.
+            Parent::Span(parent) => {
+                let context = SpanContext {
+                    is_remote: parent.is_inherited(),
+                    ..parent.context()
+                };
+                self.begin_under_context(turn, pipeline, &context, &given.options(), span)
+            }
+            Parent::Context(context) => {
+                self.begin_under_context(turn, pipeline, context, &given.options(), span)
+            }
+        };
+        Self::open(turn, pipeline, began, given, span);
     }
 
     #[inline(never)]
@@ -235,24 +336,37 @@ impl Tracer {
         parent: &SpanContext,
         options: &SpanOptions<'_>,
         span: &mut Span,
-    ) -> (u64, bool) {
+    ) -> Began {
         self.begin_trace(turn, pipeline, Some(parent), options, span)
+    }
+
+    #[inline(always)]
+    fn known_of(&self, pipeline: &Pipeline) -> Known {
+        self.known.unwrap_or(pipeline.known())
     }
 
     fn sampler_of<'a>(&'a self, pipeline: &'a Pipeline) -> &'a Sampler {
         self.sampler.as_ref().unwrap_or_else(|| pipeline.sampler())
     }
 
-    /// Begins a child. True if it is recorded for this process only.
+    /// Begins a child.
     #[inline(always)]
     fn begin_under_span(
         &self,
         pipeline: &Pipeline,
         parent: &Span,
-        options: &SpanOptions<'_>,
+        given: impl Given,
+        now_ns: u64,
         span: &mut Span,
-    ) -> bool {
-        span.trace = Some(Arc::clone(parent.trace()));
+    ) -> Began {
+        let trace = parent.trace();
+        let mut began = Began {
+            now_ns,
+            record_only: false,
+            verdict: trace.verdict(),
+            span_id: None,
+        };
+        span.belong_to(Arc::clone(trace));
         span.parent_id = Some(parent.span_id);
         span.parent_is_remote = false;
         span.is_root = false;
@@ -260,20 +374,23 @@ impl Tracer {
             span.own_trace_state = Some(Arc::clone(state));
         }
         // Most children follow, and need not ask.
-        let sampler = self.sampler_of(pipeline);
-        if options.should_sample.is_some()
-            || parent.trace().is_decided_by_hand()
-            || options.chosen.is_none() && sampler.follows_local_parents()
+        if given.should_sample().is_some()
+            || trace.is_decided_by_hand()
+            || given.chosen().is_none() && self.known_of(pipeline).children_follow
         {
-            span.own_decision = options.should_sample.or(parent.own_decision);
-            if let Some(state) = options.by_hand(parent.trace_state()) {
-                span.own_trace_state = Some(state);
+            span.own_decision = given.should_sample().or(parent.own_decision);
+            if given.should_sample().is_some() {
+                if let Some(state) = given.options().by_hand(parent.trace_state()) {
+                    span.own_trace_state = Some(state);
+                }
             }
-            return false;
+            return began;
         }
-        self.ask_about_child(pipeline, parent, options, span)
+        began.record_only = self.ask_about_child(pipeline, parent, &given.options(), span);
+        began
     }
 
+    /// Asks for a child. True if it is recorded for this process only.
     #[inline(never)]
     fn ask_about_child(
         &self,
@@ -312,52 +429,60 @@ impl Tracer {
         record_only
     }
 
-    /// Begins a local trace, for its first span. Says what time it is, and whether the span is recorded
-    /// for this process only.
+    /// Begins a local trace, for its first span.
     #[inline(always)]
     fn begin_trace(
         &self,
         turn: Turn<'_>,
         pipeline: &Arc<Pipeline>,
         parent: Option<&SpanContext>,
-        options: &SpanOptions<'_>,
+        given: impl Given,
         span: &mut Span,
-    ) -> (u64, bool) {
-        let (mut now_ns, mut record_only) = (0, false);
-        let trace = Trace::new(turn, pipeline, |head| {
-            now_ns = pipeline.clock().tie(turn, &mut head.anchor);
-            let chosen_id = options.chosen.and_then(|chosen| chosen.trace_id);
-            (head.trace_id, head.random) = match (parent, chosen_id) {
-                (Some(parent), _) => (parent.trace_id, parent.random),
-                (None, Some(id)) => (id, options.chosen.is_some_and(|chosen| chosen.random)),
-                (None, None) => (pipeline.ids().trace_id(turn, now_ns), true),
-            };
-            head.trace_state = None;
-            // Most roots are judged by their trace id alone.
-            let is_plain = parent.is_none() && options.chosen.is_none();
-            let sampler = self.sampler_of(pipeline);
-            let quick = match options.should_sample {
-                None if is_plain => sampler.decide_on_root(&head.trace_id),
-                _ => None,
-            };
-            let sampled = quick.unwrap_or_else(|| {
-                let sampled;
-                (sampled, record_only) =
-                    self.ask_about_root(pipeline, parent, options, now_ns, head);
-                sampled
-            });
-            match options.should_sample {
-                _ if sampled => Verdict::Sampled,
-                None if pipeline.late_sampling() => Verdict::Undecided,
-                _ => Verdict::Unrecorded,
+    ) -> Began {
+        let mut trace = Trace::fresh(turn, pipeline);
+        let head = &mut trace.head;
+        let now_ns = pipeline.clock().tie(turn, &mut head.anchor);
+        let chosen_id = given.chosen().and_then(|chosen| chosen.trace_id);
+        let mut span_id = None;
+        (head.trace_id, head.random) = match (parent, chosen_id) {
+            (Some(parent), _) => (parent.trace_id, parent.random),
+            (None, Some(id)) => (id, given.chosen().is_some_and(|chosen| chosen.random)),
+            (None, None) => {
+                let (trace_id, of_root) = pipeline.ids().trace_and_span_id(turn, now_ns);
+                span_id = Some(of_root);
+                (trace_id, true)
             }
-        });
-        span.trace = Some(trace);
+        };
+        // Most roots are judged by their trace id alone.
+        let is_plain = parent.is_none() && given.chosen().is_none();
+        let quick = match given.should_sample() {
+            None if is_plain => match self.known_of(pipeline).roots {
+                Some(sampled) => Some(sampled),
+                None => self.sampler_of(pipeline).decide_on_root(&head.trace_id),
+            },
+            _ => None,
+        };
+        let (sampled, record_only) = match quick {
+            Some(sampled) => (sampled, false),
+            None => self.ask_about_root(pipeline, parent, &given.options(), now_ns, head),
+        };
+        let verdict = match given.should_sample() {
+            _ if sampled => Verdict::Sampled,
+            None if pipeline.late_sampling() => Verdict::Undecided,
+            _ => Verdict::Unrecorded,
+        };
+        trace.begin(verdict);
+        span.belong_to(trace.share());
         span.parent_id = parent.map(|parent| parent.span_id);
         span.parent_is_remote = parent.is_some_and(|parent| parent.is_remote);
         span.own_decision = record_only.then_some(false);
         span.is_root = true;
-        (now_ns, record_only)
+        Began {
+            now_ns,
+            record_only,
+            verdict,
+            span_id,
+        }
     }
 
     /// Whether the first span of a trace is sampled, and whether it is recorded only.
@@ -398,41 +523,49 @@ impl Tracer {
     }
 
     #[inline(always)]
-    fn open(
-        turn: Turn<'_>,
-        pipeline: &Pipeline,
-        now_ns: u64,
-        record_only: bool,
-        options: &SpanOptions<'_>,
-        span: &mut Span,
-    ) {
+    fn open(turn: Turn<'_>, pipeline: &Pipeline, began: Began, given: impl Given, span: &mut Span) {
         let counters = pipeline.counters();
         counters.started.add(turn, 1);
-        let verdict = span.trace().verdict();
         span.slot = None;
-        if record_only || span.own_decision.unwrap_or_else(|| verdict.records()) {
-            let name = options.name.unwrap_or_default();
-            span.slot = pipeline.store().claim(turn, |record| record.set_name(name));
+        if began.record_only || span.own_decision.unwrap_or(began.verdict.records()) {
+            let name = given.name().unwrap_or_default();
+            span.slot = pipeline.store().claim(turn, name);
             if span.slot.is_some() {
                 counters.recorded.add(turn, 1);
             } else {
                 miss(pipeline, span.trace());
             }
         }
-        let (phase, start_time_ns) = match options.name {
+        let (phase, start_time_ns) = match given.name() {
             None => (Phase::Draft, 0),
-            Some(_) => (Phase::Open, options.start_time_ns.unwrap_or(now_ns)),
+            Some(_) => (Phase::Open, given.start_time_ns().unwrap_or(began.now_ns)),
         };
         span.phase = TurnCell::new(phase);
         span.start_time_ns = TurnCell::new(start_time_ns);
-        span.kind = options.kind;
-        span.span_id = options
-            .chosen
-            .and_then(|chosen| chosen.span_id)
-            .unwrap_or_else(|| pipeline.ids().span_id(turn));
-        let sampled = span.own_decision.unwrap_or(verdict == Verdict::Sampled);
+        span.kind = given.kind();
+        let chosen_id = given.chosen().and_then(|chosen| chosen.span_id);
+        span.span_id = match (chosen_id, began.span_id) {
+            (Some(id), _) | (None, Some(id)) => id,
+            (None, None) => pipeline.ids().span_id(turn),
+        };
+        let sampled = span
+            .own_decision
+            .unwrap_or(began.verdict == Verdict::Sampled);
         counters.sampled.add(turn, usize::from(sampled));
     }
+}
+
+/// What is known of a span once its trace is there.
+#[derive(Clone, Copy)]
+struct Began {
+    /// What time it is; 0 where nobody asks.
+    now_ns: u64,
+    /// It is recorded for this process only.
+    record_only: bool,
+    /// What is decided on its trace so far.
+    verdict: Verdict,
+    /// Of the first span of a trace whose id we made: made with it.
+    span_id: Option<SpanId>,
 }
 
 /// True for a span that is recorded for this process only. With a late decision to come all are

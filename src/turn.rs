@@ -101,6 +101,57 @@ impl<T: Copy> TurnCell<T> {
     }
 }
 
+/// Something that is there or not, taken and put as a whole.
+impl<T> TurnCell<Option<T>> {
+    pub(crate) const fn empty() -> Self {
+        Self(Cell::new(None))
+    }
+
+    #[inline(always)]
+    pub(crate) fn take(&self, _turn: Turn<'_>) -> Option<T> {
+        self.0.take()
+    }
+
+    /// Puts it there, and takes what was there before.
+    #[inline(always)]
+    pub(crate) fn put(&self, _turn: Turn<'_>, content: T) -> Option<T> {
+        self.0.replace(Some(content))
+    }
+}
+
+/// What is kept for another use, at most `N` of a kind.
+pub(crate) struct Spares<T, const N: usize> {
+    items: [Option<T>; N],
+    count: usize,
+}
+
+impl<T, const N: usize> Spares<T, N> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            items: [const { None }; N],
+            count: 0,
+        }
+    }
+
+    /// Keeps one, if there is room.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, item: T) {
+        if let Some(place) = self.items.get_mut(self.count) {
+            // It is empty: there is nothing to drop, and no code for it.
+            std::mem::forget(place.replace(item));
+            self.count += 1;
+        }
+    }
+
+    /// The one that was kept last.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let last = self.count.checked_sub(1)?;
+        self.count = last;
+        self.items.get_mut(last)?.take()
+    }
+}
+
 impl<T> fmt::Debug for TurnCell<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TurnCell").finish_non_exhaustive()

@@ -1,6 +1,6 @@
 //! Attribute values, written at once in OTLP wire form (`AnyValue`).
 
-use crate::wire::{WireType, put_bytes, put_message, put_varint, tag, varint_len};
+use crate::wire::{Room, WireType, append, put_bytes, put_message, tag, varint_len};
 
 /// Fields of `AnyValue`.
 const TEXT: u32 = 1;
@@ -32,8 +32,13 @@ pub enum Value<'a> {
 pub(crate) trait Encode: Copy {
     /// How many bytes its `AnyValue` takes.
     fn encoded_len(self) -> usize;
+    /// Puts its `AnyValue`.
+    fn put(self, room: Room<'_>) -> Room<'_>;
     /// Appends its `AnyValue`.
-    fn write(self, buffer: &mut Vec<u8>);
+    #[inline]
+    fn write(self, buffer: &mut Vec<u8>) {
+        append(buffer, self.encoded_len(), |room| self.put(room));
+    }
     /// The value cut to `max_length` characters or bytes.
     #[inline(always)]
     fn truncated(self, max_length: Option<usize>) -> Self {
@@ -49,8 +54,8 @@ impl Encode for &str {
     }
 
     #[inline(always)]
-    fn write(self, buffer: &mut Vec<u8>) {
-        put_bytes(buffer, TEXT, self.as_bytes());
+    fn put(self, room: Room<'_>) -> Room<'_> {
+        room.bytes(TEXT, self.as_bytes())
     }
 
     #[inline(always)]
@@ -66,8 +71,8 @@ impl Encode for bool {
     }
 
     #[inline(always)]
-    fn write(self, buffer: &mut Vec<u8>) {
-        buffer.extend_from_slice(&[tag(BOOL, WireType::Varint) as u8, u8::from(self)]);
+    fn put(self, room: Room<'_>) -> Room<'_> {
+        room.put([tag(BOOL, WireType::Varint) as u8, u8::from(self)])
     }
 }
 
@@ -78,9 +83,8 @@ impl Encode for i64 {
     }
 
     #[inline(always)]
-    fn write(self, buffer: &mut Vec<u8>) {
-        buffer.push(tag(INT, WireType::Varint) as u8);
-        put_varint(buffer, self as u64);
+    fn put(self, room: Room<'_>) -> Room<'_> {
+        room.number(INT, self as u64)
     }
 }
 
@@ -91,9 +95,9 @@ impl Encode for f64 {
     }
 
     #[inline(always)]
-    fn write(self, buffer: &mut Vec<u8>) {
-        buffer.push(tag(DOUBLE, WireType::Fixed64) as u8);
-        buffer.extend_from_slice(&self.to_le_bytes());
+    fn put(self, room: Room<'_>) -> Room<'_> {
+        room.put([tag(DOUBLE, WireType::Fixed64) as u8])
+            .put(self.to_le_bytes())
     }
 }
 
@@ -104,8 +108,8 @@ impl Encode for &[u8] {
     }
 
     #[inline(always)]
-    fn write(self, buffer: &mut Vec<u8>) {
-        put_bytes(buffer, BYTES, self);
+    fn put(self, room: Room<'_>) -> Room<'_> {
+        room.bytes(BYTES, self)
     }
 
     #[inline(always)]
@@ -129,14 +133,14 @@ impl Encode for Value<'_> {
     }
 
     #[inline(always)]
-    fn write(self, buffer: &mut Vec<u8>) {
+    fn put(self, room: Room<'_>) -> Room<'_> {
         match self {
-            Self::Text(text) => text.write(buffer),
-            Self::Bool(bool) => bool.write(buffer),
-            Self::Int(int) => int.write(buffer),
-            Self::Double(double) => double.write(buffer),
-            Self::Bytes(bytes) => bytes.write(buffer),
-            Self::Encoded(bytes) => buffer.extend_from_slice(bytes),
+            Self::Text(text) => text.put(room),
+            Self::Bool(bool) => bool.put(room),
+            Self::Int(int) => int.put(room),
+            Self::Double(double) => double.put(room),
+            Self::Bytes(bytes) => bytes.put(room),
+            Self::Encoded(bytes) => room.extend(bytes),
         }
     }
 

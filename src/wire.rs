@@ -1,5 +1,9 @@
 //! Protobuf's wire format: tags, varints, and messages whose length is known only once written.
 
+mod room;
+
+pub(crate) use room::{Put, Room, append, append_here};
+
 /// The wire types that OTLP uses.
 #[derive(Clone, Copy)]
 pub(crate) enum WireType {
@@ -15,29 +19,24 @@ pub(crate) const fn tag(field: u32, wire_type: WireType) -> u32 {
 }
 
 /// How many bytes `value` takes as a varint.
-#[inline]
+#[inline(always)]
 pub(crate) fn varint_len(value: u64) -> usize {
+    if value < 0x80 {
+        return 1;
+    }
     // One byte for each seven bits begun, 1 to 10; a division by seven as a product.
-    let bits = 64 - (value | 1).leading_zeros() as usize;
+    let bits = 64 - value.leading_zeros() as usize;
     (bits * 9 + 64) >> 6
 }
 
 /// Appends `value` as a varint.
 #[inline]
-pub(crate) fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
-    if value < 0x80 {
-        buffer.push(value as u8);
-        return;
-    }
-    while value >= 0x80 {
-        buffer.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    buffer.push(value as u8);
+pub(crate) fn put_varint(buffer: &mut Vec<u8>, value: u64) {
+    append(buffer, varint_len(value), |room| room.varint(value));
 }
 
 /// How many bytes a length-delimited field takes, its tag included.
-#[inline]
+#[inline(always)]
 pub(crate) fn field_len(field: u32, length: usize) -> usize {
     varint_len(u64::from(tag(field, WireType::Length))) + varint_len(length as u64) + length
 }
@@ -52,30 +51,9 @@ pub(crate) fn put_length(buffer: &mut Vec<u8>, field: u32, length: usize) {
 /// Appends a field of bytes or text.
 #[inline]
 pub(crate) fn put_bytes(buffer: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    put_length(buffer, field, bytes.len());
-    extend(buffer, bytes);
-}
-
-/// Appends bytes, which are few: keys, names and most texts. Two copies of a fixed length that overlap
-/// cost less than a call that finds out the length.
-#[inline(always)]
-pub(crate) fn extend(buffer: &mut Vec<u8>, bytes: &[u8]) {
-    match bytes.len() {
-        16..=32 => extend_by_ends::<16>(buffer, bytes),
-        8..=15 => extend_by_ends::<8>(buffer, bytes),
-        4..=7 => extend_by_ends::<4>(buffer, bytes),
-        _ => buffer.extend_from_slice(bytes),
-    }
-}
-
-#[inline(always)]
-fn extend_by_ends<const N: usize>(buffer: &mut Vec<u8>, bytes: &[u8]) {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) {
-        let end = buffer.len() + bytes.len();
-        buffer.extend_from_slice(first);
-        buffer.truncate(end - N);
-        buffer.extend_from_slice(last);
-    }
+    append(buffer, field_len(field, bytes.len()), |room| {
+        room.bytes(field, bytes)
+    });
 }
 
 /// Appends a varint field.
@@ -202,10 +180,17 @@ mod tests {
         let bytes: Vec<u8> = (0..100).collect();
         for length in 0..bytes.len() {
             let mut buffer = vec![7; 3];
-            extend(&mut buffer, &bytes[..length]);
+            append(&mut buffer, length, |room| room.extend(&bytes[..length]));
             assert_eq!(buffer[..3], [7; 3]);
             assert_eq!(buffer[3..], bytes[..length]);
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "the room was measured")]
+    fn more_than_there_is_room_for_is_not_written() {
+        let mut buffer = Vec::with_capacity(4);
+        append(&mut buffer, 4, |room| room.extend(&[0; 5]));
     }
 
     #[test]

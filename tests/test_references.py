@@ -63,14 +63,18 @@ def _held():
 def test_spans_leave_no_reference_and_no_object_behind(work):
     with recording(exporter=FileExporter(os.devnull)):
         work(2_000)
-        counts, blocks = _held()
-        work(SPANS)
-        counts_after, blocks_after = _held()
-    # The interpreter itself holds and lets go of a few.
-    pairs = zip(counts, counts_after, strict=True)
-    drift = [after - before for before, after in pairs if before < IMMORTAL]
-    assert all(abs(change) < 100 for change in drift), drift
-    assert abs(blocks_after - blocks) < 1_000
+        # The interpreter itself, and what is left of other tests, holds and lets go of some: a leak
+        # of ours is there each time.
+        for _ in range(3):
+            counts, blocks = _held()
+            work(SPANS)
+            counts_after, blocks_after = _held()
+            pairs = zip(counts, counts_after, strict=True)
+            drift = [after - before for before, after in pairs if before < IMMORTAL]
+            is_flat = all(abs(change) < 100 for change in drift)
+            if is_flat and abs(blocks_after - blocks) < 1_000:
+                return
+    raise AssertionError(f"references: {drift}, objects: {blocks_after - blocks}")
 
 
 def test_threads_that_share_a_span_leave_exactly_what_they_wrote():

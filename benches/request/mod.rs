@@ -76,7 +76,9 @@ pub(crate) fn start(
     name: &str,
     parent: Parent<'_>,
 ) -> Handle {
-    tracer.start_simply(turn, pipeline, name, SpanKind::Internal, parent)
+    let mut span = Handle::default();
+    tracer.start_simply(turn, pipeline, name, SpanKind::Internal, parent, &mut span);
+    span
 }
 
 /// Finishes a span, and lets go of its handle.

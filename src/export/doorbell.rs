@@ -1,29 +1,30 @@
 //! How the application's threads wake the worker, at the cost of one atomic operation when it need
 //! not be woken.
 
-use crate::sync::{AtomicU8, Condvar, Mutex, Ordering, lock};
+use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, lock};
 use std::time::Instant;
 
 /// One sleeper, any number of callers. All orders follow from read-modify-write operations on one
 /// atomic, so none of them needs to be sequentially consistent.
 #[derive(Debug)]
 pub(crate) struct Doorbell {
-    state: AtomicU8,
+    state: AtomicU64,
     woken: Mutex<bool>,
     bell: Condvar,
 }
 
-/// Somebody rang since the sleeper last looked.
-const RUNG: u8 = 1;
 /// The sleeper waits for any ring.
-const IDLE: u8 = 2;
+const IDLE: u64 = 1;
 /// The sleeper waits until a time, and before it for urgent rings only.
-const TIMED: u8 = 4;
+const TIMED: u64 = 2;
+/// One ring since the sleeper last looked. They are counted, since to add is one instruction where to
+/// set a bit and see the others is a loop.
+const RING: u64 = 4;
 
 impl Default for Doorbell {
     fn default() -> Self {
         Self {
-            state: AtomicU8::new(0),
+            state: AtomicU64::new(0),
             woken: Mutex::new(false),
             bell: Condvar::new(),
         }
@@ -33,12 +34,18 @@ impl Default for Doorbell {
 impl Doorbell {
     /// Says that there is work. A sleeper with a time set is woken only if it is `urgent`: what
     /// comes now falls due later than what it waits for.
+    #[inline(always)]
     pub(crate) fn ring(&self, urgent: bool) {
-        let before = self.state.fetch_or(RUNG, Ordering::AcqRel);
+        let before = self.state.fetch_add(RING, Ordering::AcqRel);
         if before & IDLE != 0 || (urgent && before & TIMED != 0) {
-            *lock(&self.woken) = true;
-            self.bell.notify_one();
+            self.wake();
         }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        *lock(&self.woken) = true;
+        self.bell.notify_one();
     }
 
     /// For the sleeper: forgets the rings so far. Call it before looking for work, so that a ring

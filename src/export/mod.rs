@@ -11,6 +11,7 @@ pub(crate) mod memory;
 pub(crate) mod patience;
 pub(crate) mod queue;
 pub(crate) mod retry;
+mod ring;
 
 use std::io;
 use std::time::Duration;

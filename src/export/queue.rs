@@ -1,16 +1,21 @@
 //! The bounded queue between the threads that finish spans and the worker.
 
-use crossbeam_queue::ArrayQueue;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::ring::Ring;
 use crate::counter::{Counter, Tally};
+use crate::sync::{Mutex, lock};
 use crate::turn::Turn;
 
 /// Chunks that wait for the worker, and the account of everything finished and unsent: what waits
 /// here, what the worker holds, and what open traces still keep.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
-    ring: ArrayQueue<T>,
+    ring: Ring<T>,
+    /// What those put in who had no turn: the worker, and whoever flushes.
+    apart: Mutex<VecDeque<Box<T>>>,
+    has_apart: AtomicBool,
     max_spans: usize,
     max_bytes: usize,
     /// All that ever finished, and all that was sent or dropped since: the difference is unsent.
@@ -20,7 +25,7 @@ pub(crate) struct Queue<T> {
     bytes_out: Counter,
     /// Written by the thread whose turn it is, read by all.
     high_water: AtomicUsize,
-    /// All that was ever put into the ring, by the application's side and by others, and taken out.
+    /// All that was ever put in, by the application's side and by others, and taken out.
     pushed: Tally,
     pushed_apart: Counter,
     popped: Counter,
@@ -30,7 +35,9 @@ impl<T> Queue<T> {
     pub(crate) fn new(max_spans: usize, max_bytes: usize) -> Self {
         Self {
             // No chunk is empty, so what the account admits fits the ring.
-            ring: ArrayQueue::new(max_spans),
+            ring: Ring::new(max_spans),
+            apart: Mutex::new(VecDeque::new()),
+            has_apart: AtomicBool::new(false),
             max_spans,
             max_bytes,
             spans_in: Tally::default(),
@@ -46,7 +53,7 @@ impl<T> Queue<T> {
 
     /// Takes finished spans into the account. They are in it in any case; false says that they are
     /// too many, and that the caller must drop their trace.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reserve(&self, turn: Turn<'_>, spans: usize, bytes: usize) -> bool {
         let spans = self
             .spans_in
@@ -69,25 +76,50 @@ impl<T> Queue<T> {
         self.bytes_out.add(bytes);
     }
 
-    /// Appends a chunk of `spans` spans. `Ok` says how many wait in the ring now; `Err` gives the
-    /// chunk back.
+    /// Appends a chunk of `spans` spans. `Ok` says how many wait now; `Err` gives the chunk back.
     #[inline(always)]
-    pub(crate) fn push(&self, turn: Option<Turn<'_>>, chunk: T, spans: usize) -> Result<usize, T> {
-        self.ring.push(chunk)?;
-        match turn {
-            Some(turn) => _ = self.pushed.add(turn, spans),
-            None => self.pushed_apart.add(spans),
+    pub(crate) fn push(
+        &self,
+        turn: Option<Turn<'_>>,
+        chunk: Box<T>,
+        spans: usize,
+    ) -> Result<usize, Box<T>> {
+        if let Some(turn) = turn {
+            self.ring.push(turn, chunk)?;
+            self.pushed.add(turn, spans);
+        } else {
+            self.push_apart(chunk, spans);
         }
         // The worker may have taken it out before it is counted here.
         let pushed = self.pushed.get() + self.pushed_apart.get();
         Ok(pushed.saturating_sub(self.popped.get()) as usize)
     }
 
-    /// Takes the oldest chunk; the caller says how many spans it has.
-    pub(crate) fn pop(&self, spans: impl FnOnce(&T) -> usize) -> Option<T> {
-        let chunk = self.ring.pop()?;
+    #[cold]
+    fn push_apart(&self, chunk: Box<T>, spans: usize) {
+        let mut apart = lock(&self.apart);
+        apart.push_back(chunk);
+        self.has_apart.store(true, Ordering::Release);
+        drop(apart);
+        self.pushed_apart.add(spans);
+    }
+
+    /// Takes the oldest chunk of one kind or the other; the caller says how many spans it has.
+    pub(crate) fn pop(&self, spans: impl FnOnce(&T) -> usize) -> Option<Box<T>> {
+        let chunk = self.ring.pop().or_else(|| self.pop_apart())?;
         self.popped.add(spans(&chunk));
         Some(chunk)
+    }
+
+    fn pop_apart(&self) -> Option<Box<T>> {
+        if !self.has_apart.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut apart = lock(&self.apart);
+        let chunk = apart.pop_front();
+        // Under the lock, so that nobody's chunk is forgotten.
+        self.has_apart.store(!apart.is_empty(), Ordering::Release);
+        chunk
     }
 
     /// True when more than half of what may be finished and unsent is.
@@ -110,9 +142,9 @@ impl<T> Queue<T> {
         self.high_water.load(Ordering::Relaxed)
     }
 
-    /// True when the ring is empty.
+    /// True when none waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.ring.is_empty()
+        self.ring.is_empty() && lock(&self.apart).is_empty()
     }
 }
 
@@ -148,10 +180,23 @@ mod tests {
         let taken = turn::take();
         let turn = taken.turn();
         let queue = Queue::new(2, 100);
-        assert_eq!(queue.push(None, 'a', 3), Ok(3));
-        assert_eq!(queue.push(Some(turn), 'b', 4), Ok(7));
-        assert_eq!(queue.push(Some(turn), 'c', 1), Err('c'));
-        assert_eq!(queue.pop(|_| 3), Some('a'));
-        assert_eq!(queue.push(Some(turn), 'c', 1), Ok(5));
+        let push = |item, spans| queue.push(Some(turn), Box::new(item), spans);
+        assert_eq!(push('a', 3), Ok(3));
+        assert_eq!(push('b', 4), Ok(7));
+        assert_eq!(push('c', 1), Err(Box::new('c')));
+        assert_eq!(queue.pop(|_| 3).as_deref(), Some(&'a'));
+        assert_eq!(push('c', 1), Ok(5));
+    }
+
+    #[test]
+    fn what_was_put_in_without_a_turn_comes_out_too() {
+        let queue = Queue::new(1, 100);
+        for item in ['a', 'b'] {
+            assert!(queue.push(None, Box::new(item), 1).is_ok());
+        }
+        assert_eq!(queue.pop(|_| 1).as_deref(), Some(&'a'));
+        assert!(!queue.is_empty());
+        assert_eq!(queue.pop(|_| 1).as_deref(), Some(&'b'));
+        assert!(queue.is_empty() && queue.pop(|_| 1).is_none());
     }
 }

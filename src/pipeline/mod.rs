@@ -6,6 +6,7 @@ pub(crate) mod open;
 mod sender;
 mod worker;
 
+use std::cell::RefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use crate::limits::SpanLimits;
 use crate::notice::Notices;
 use crate::otlp::encode;
 use crate::resource::Resource;
-use crate::sampler::{Ratio, Sampler};
+use crate::sampler::{Known, Ratio, Sampler};
 use crate::store::Store;
 use crate::sys;
 use crate::trace;
@@ -37,11 +38,16 @@ pub struct Pipeline {
     settings: Arc<Settings>,
     /// The fields of `ResourceSpans` of this process.
     resource: Vec<u8>,
+    full_batch_size: usize,
+    /// It forgets spans, or keeps traces that the sampler turned down: most do neither.
+    is_special: bool,
+    /// Of the sampler.
+    known: Known,
     epoch: u32,
     ids: Ids,
     store: Store,
     chunks: Chunks,
-    queue: Queue<Box<Chunk>>,
+    queue: Queue<Chunk>,
     open_traces: OpenTraces,
     counters: Counters,
     notices: Notices,
@@ -63,11 +69,11 @@ pub fn current(turn: Turn<'_>) -> Option<Arc<Pipeline>> {
     CURRENT.borrow(turn).clone()
 }
 
-/// Works with the current pipeline, if there is one, and spares the count of its users. `work` must
-/// not call Python.
-#[inline]
-pub fn with_current<R>(turn: Turn<'_>, work: impl FnOnce(&Arc<Pipeline>) -> R) -> Option<R> {
-    CURRENT.borrow(turn).as_ref().map(work)
+/// The current pipeline, if there is one, for those who spare the count of its users. Nothing that may
+/// run Python code may happen while it is borrowed.
+#[inline(always)]
+pub fn borrow_current(turn: Turn<'_>) -> RefMut<'_, Option<Arc<Pipeline>>> {
+    CURRENT.borrow(turn)
 }
 
 /// True when there is a pipeline.
@@ -86,6 +92,11 @@ impl Pipeline {
     /// Opens the ways out and builds the rest. No thread starts before a span has finished.
     pub fn new(config: Config) -> Result<Arc<Self>, OpenError> {
         let Config { settings, ids } = config;
+        let QueueConfig {
+            max_batch_size,
+            max_entries,
+            ..
+        } = settings.queue;
         let outs = settings
             .exporters
             .iter()
@@ -93,6 +104,9 @@ impl Pipeline {
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Arc::new(Self {
             resource: settings.resource.fields(),
+            full_batch_size: max_batch_size.min((max_entries / 2).max(1)),
+            known: settings.sampler.known(),
+            is_special: settings.forgets || settings.keep.is_some(),
             epoch: sys::epoch(),
             ids: ids.map_or_else(Ids::random, Ids::scripted),
             store: Store::new(settings.queue.max_live_spans),
@@ -198,8 +212,16 @@ impl Pipeline {
     }
 
     /// After a record went back to the pool: a retired pipeline ends with its last open span.
+    #[inline(always)]
     pub(crate) fn record_released(&self) {
-        if self.retired.load(Ordering::Relaxed) && self.store.live() == 0 {
+        if self.retired.load(Ordering::Relaxed) {
+            self.look_whether_over();
+        }
+    }
+
+    #[cold]
+    fn look_whether_over(&self) {
+        if self.store.live() == 0 {
             self.worker.look();
         }
     }
@@ -222,6 +244,12 @@ impl Pipeline {
     /// Starts the worker if something waits for it since before the fork.
     pub fn catch_up(self: &Arc<Self>) {
         self.worker.catch_up(self);
+    }
+
+    /// False where it neither [`Self::forgets`] nor has something to [`Self::keep`]: one look for both.
+    #[inline(always)]
+    pub(crate) fn is_special(&self) -> bool {
+        self.is_special
     }
 
     /// True when finished spans are kept for nobody.
@@ -251,6 +279,7 @@ impl Pipeline {
 
     /// True in a child process that inherited the pipeline by `fork`: its threads are gone, and
     /// its locks may be held for ever.
+    #[inline(always)]
     pub fn is_inherited(&self) -> bool {
         self.epoch != sys::epoch()
     }
@@ -263,6 +292,12 @@ impl Pipeline {
     /// The sampler of tracers without one of their own.
     pub fn sampler(&self) -> &Sampler {
         &self.settings.sampler
+    }
+
+    /// What is known of the sampler's decisions.
+    #[inline(always)]
+    pub(crate) fn known(&self) -> Known {
+        self.known
     }
 
     /// The rate that the sampler was made from, if it was made from one.
@@ -327,8 +362,7 @@ impl Pipeline {
     /// The spans that a batch is sent with at once. At most half of what may wait: the worker may
     /// hold nearly a batch while the next one grows in the queue, which must not be full before it.
     pub(crate) fn full_batch_size(&self) -> usize {
-        let queue = &self.settings.queue;
-        queue.max_batch_size.min((queue.max_entries / 2).max(1))
+        self.full_batch_size
     }
 
     pub(crate) fn max_coalescing_delay(&self) -> Duration {
@@ -348,7 +382,7 @@ impl Pipeline {
         &self.chunks
     }
 
-    pub(crate) fn queue(&self) -> &Queue<Box<Chunk>> {
+    pub(crate) fn queue(&self) -> &Queue<Chunk> {
         &self.queue
     }
 
@@ -364,31 +398,43 @@ impl Pipeline {
         });
     }
 
-    /// Queues a chunk whose spans are in the account already.
+    /// Queues a chunk of so many spans, which are in the account already.
     #[inline(always)]
-    pub(crate) fn enqueue(self: &Arc<Self>, turn: Option<Turn<'_>>, chunk: Box<Chunk>) {
-        let spans = chunk.spans();
+    pub(crate) fn enqueue(
+        self: &Arc<Self>,
+        turn: Option<Turn<'_>>,
+        chunk: Box<Chunk>,
+        spans: usize,
+    ) {
         match self.queue.push(turn, chunk, spans) {
             Ok(waiting) => {
-                let batch = self.full_batch_size();
+                let batch = self.full_batch_size;
                 self.wake_worker(waiting >= batch && waiting.saturating_sub(spans) < batch);
             }
             Err(chunk) => self.drop_chunk(&chunk, Reason::QueueFull),
         }
-        // The worker may have gone between the look at `closed` and the push.
-        if self.is_closed() && self.worker.is_gone() {
+        if self.is_closed() {
+            self.drop_what_came_late();
+        }
+    }
+
+    /// The worker may have gone between the look at `closed` and the push.
+    #[cold]
+    fn drop_what_came_late(&self) {
+        if self.worker.is_gone() {
             self.drop_queued();
         }
     }
 
     /// Drops what nobody will send any more.
     fn drop_queued(&self) {
-        while let Some(chunk) = self.queue.pop(|chunk| chunk.spans()) {
+        while let Some(chunk) = self.queue.pop(Chunk::spans) {
             self.drop_chunk(&chunk, Reason::Shutdown);
         }
     }
 
     /// Tells the worker that there is work, and starts it if this is the first.
+    #[inline(always)]
     pub(crate) fn wake_worker(self: &Arc<Self>, urgent: bool) {
         self.worker.wake(self, urgent);
     }

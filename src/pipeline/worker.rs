@@ -67,13 +67,19 @@ impl Worker {
     }
 
     /// Rings, and starts the thread if there is none.
+    #[inline(always)]
     pub(super) fn wake(&self, pipeline: &Arc<Pipeline>, urgent: bool) {
         // In this order: `catch_up` clears the bell and looks for work. A ring before that makes
         // the work visible to it, and after it this thread sees that there is no other.
         self.doorbell.ring(urgent);
         if !self.started.load(Ordering::Acquire) {
-            self.start(pipeline, &mut self.orders());
+            self.start_now(pipeline);
         }
+    }
+
+    #[cold]
+    fn start_now(&self, pipeline: &Arc<Pipeline>) {
+        self.start(pipeline, &mut self.orders());
     }
 
     /// Tells the thread to end as soon as it is not sending: somebody is about to fork. What it
@@ -491,7 +497,7 @@ impl Run {
     fn fill(&mut self) -> bool {
         let max = self.pipeline.full_batch_size();
         while self.batch.spans < max {
-            let Some(chunk) = self.pipeline.queue.pop(|chunk| chunk.spans()) else {
+            let Some(chunk) = self.pipeline.queue.pop(Chunk::spans) else {
                 return false;
             };
             self.batch.since.get_or_insert_with(Instant::now);

@@ -9,16 +9,16 @@ use pyo3::exceptions::{
 };
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyString, PyType};
 
 use super::exception;
 use super::ffi::{Kind, Manager, dropping, turn};
 use super::lifecycle;
-use super::scope::{Entered, Left};
+use super::scope::{Entered, InCell, Left};
 use super::span::PySpan;
 use super::start::{self, Arguments};
 use super::tracer::PyTracer;
-use crate::context::StatusCode;
+use crate::context::{SpanKind, StatusCode};
 use crate::span::Span;
 use crate::turn::Guarded;
 use crate::value::Value;
@@ -36,7 +36,8 @@ pub(crate) struct Block {
 struct State {
     entered: bool,
     span: Option<Py<PySpan>>,
-    /// Set while the span is active because of this block.
+    /// One of them is set while the span is active because of this block.
+    cell: Option<InCell>,
     active: Option<Entered>,
     /// What a generator's body had active when it yielded.
     suspended: Suspended,
@@ -55,7 +56,6 @@ enum Suspended {
 const ENDED_BY: &str = "nanospan.ended_by";
 
 impl Block {
-    #[inline]
     pub(crate) fn new(tracer: Py<PyTracer>, arguments: Arguments) -> Self {
         Self {
             tracer: Some(tracer),
@@ -70,10 +70,28 @@ impl Block {
     }
 
     /// The object that Python holds.
-    #[inline]
     pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         KIND.get_or_try_init(py, || Kind::new(py))?
-            .make(py, || self)
+            .make(py, |block| *block = self)
+    }
+
+    /// The object that Python holds, for a span with a name and a kind.
+    #[inline(always)]
+    pub(crate) fn make<'py>(
+        tracer: &Bound<'py, PyTracer>,
+        name: &Bound<'py, PyString>,
+        kind: SpanKind,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = tracer.py();
+        let made = match KIND.get(py) {
+            Some(made) => made,
+            None => KIND.get_or_try_init(py, || Kind::new(py))?,
+        };
+        made.make(py, |block| {
+            block.tracer = Some(tracer.clone().unbind());
+            block.arguments.begin(name, kind);
+            block.state.get_mut().entered = false;
+        })
     }
 
     /// The type of the object.
@@ -93,11 +111,10 @@ impl Block {
         span.filter(|span| span.get().core().is_some())
     }
 
+    #[inline(always)]
     fn begin(&self, py: Python<'_>) -> PyResult<()> {
         if std::mem::replace(&mut self.state.borrow(turn(py)).entered, true) {
-            return Err(PyRuntimeError::new_err(
-                "a block can be entered once: call start_as_current_span for each",
-            ));
+            return Err(entered_twice());
         }
         Ok(())
     }
@@ -110,19 +127,36 @@ impl Block {
 
     fn activate(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<()> {
         let entered = self.tracer().get().scope().enter(py, span)?;
-        self.state.borrow(turn(py)).active = Some(entered);
+        let mut state = self.state.borrow(turn(py));
+        match entered {
+            Entered::Cell(cell) => state.cell = Some(cell),
+            other => state.active = Some(other),
+        }
         Ok(())
     }
 
     /// Makes active again what was before.
     fn restore(&self, py: Python<'_>) -> PyResult<()> {
-        let active = self.state.borrow(turn(py)).active.take();
-        let Some(entered) = active else {
-            return Ok(());
+        let (cell, active) = {
+            let mut state = self.state.borrow(turn(py));
+            (state.cell.take(), state.active.take())
         };
-        let left = self.tracer().get().scope().leave(py, entered)?;
-        let Some(span) = self.span(py) else {
-            return Ok(());
+        self.span(py)
+            .map_or(Ok(()), |span| self.leave(cell, active, &span))
+    }
+
+    #[inline(always)]
+    fn leave(
+        &self,
+        cell: Option<InCell>,
+        active: Option<Entered>,
+        span: &Bound<'_, PySpan>,
+    ) -> PyResult<()> {
+        let (py, scope) = (span.py(), self.tracer().get().scope());
+        let left = match (cell, active) {
+            (Some(cell), _) => scope.leave_cell(py, cell)?,
+            (None, Some(entered)) => scope.leave(py, entered)?,
+            (None, None) => Left::Here,
         };
         match left {
             Left::Here => (),
@@ -135,14 +169,26 @@ impl Block {
     /// Finishes the span; `error` is what left the block, if anything did.
     fn finish(&self, py: Python<'_>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let span = self.state.borrow(turn(py)).span.take();
-        let Some(handle) = span.map(|span| span.into_bound(py)) else {
-            return Ok(());
-        };
-        let span = handle.get();
-        let error = error.and_then(|error| error.cast::<PyBaseException>().ok());
-        let told = match (span.core(), error) {
+        match span.map(|span| span.into_bound(py)) {
+            Some(span) => Self::end(&span, error),
+            None => Ok(()),
+        }
+    }
+
+    #[inline(always)]
+    fn end(span: &Bound<'_, PySpan>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        match error.and_then(|error| error.cast::<PyBaseException>().ok()) {
+            Some(error) => Self::end_by(span, error),
+            None => PySpan::end_now(span).map(drop),
+        }
+    }
+
+    #[cold]
+    fn end_by(span: &Bound<'_, PySpan>, error: &Bound<'_, PyBaseException>) -> PyResult<()> {
+        let py = span.py();
+        let told = span.get().core().and_then(|core| {
             // PyO3 learns that the thread is attached, and lets go of errors at once.
-            (Some(core), Some(error)) => Python::try_attach(|_| {
+            Python::try_attach(|_| {
                 tell(py, core, error).or_else(|raised| {
                     // An exception that cannot be described must not take the place of the one
                     // described.
@@ -152,12 +198,16 @@ impl Block {
                         Err(raised)
                     }
                 })
-            }),
-            _ => None,
-        };
-        PySpan::end(&handle, None)?;
+            })
+        });
+        PySpan::end_now(span)?;
         told.unwrap_or(Ok(()))
     }
+}
+
+#[cold]
+fn entered_twice() -> PyErr {
+    PyRuntimeError::new_err("a block can be entered once: call start_as_current_span for each")
 }
 
 static KIND: PyOnceLock<Kind<Block>> = PyOnceLock::new();
@@ -177,7 +227,7 @@ impl Manager for Block {
             if let Some((span, entered)) = start::start_and_enter(tracer, name, text, kind)? {
                 let mut state = self.state.borrow(turn(py));
                 state.span = Some(span.clone().unbind());
-                state.active = Some(entered);
+                state.cell = Some(entered);
                 return Ok(span.into_any());
             }
         }
@@ -189,8 +239,18 @@ impl Manager for Block {
     }
 
     fn exit(&self, py: Python<'_>, error: Borrowed<'_, '_, PyAny>) -> PyResult<()> {
-        self.restore(py)?;
-        self.finish(py, Some(&error))
+        let (span, cell, active) = {
+            let mut state = self.state.borrow(turn(py));
+            (state.span.take(), state.cell.take(), state.active.take())
+        };
+        let Some(span) = span.map(|span| span.into_bound(py)) else {
+            return Ok(());
+        };
+        let error = (!error.is_none()).then_some(&*error);
+        match self.leave(cell, active, &span) {
+            Ok(()) => Self::end(&span, error),
+            Err(raised) => Self::end(&span, error).and(Err(raised)),
+        }
     }
 
     /// Each call of the function is a span of its own. A generator's span is active only while its
@@ -204,16 +264,29 @@ impl Manager for Block {
             .call_method1("decorate", (PyTemplate(self.fresh(py)), function))
     }
 
-    fn let_go(&mut self, py: Python<'_>) {
+    fn blank() -> Self {
+        Self {
+            tracer: None,
+            arguments: Arguments::none(),
+            state: Guarded::default(),
+        }
+    }
+
+    #[inline]
+    fn rest(&mut self, py: Python<'_>) {
         drop(self.tracer.take().map(|tracer| tracer.into_bound(py)));
         self.arguments.let_go(py);
         let state = self.state.get_mut();
         drop(state.span.take().map(|span| span.into_bound(py)));
+        if let Some(entered) = state.cell.take() {
+            entered.let_go(py);
+        }
         if let Some(entered) = state.active.take() {
             entered.let_go(py);
         }
-        if let Suspended::With(Some(span)) = std::mem::take(&mut state.suspended) {
-            drop(span.into_bound(py));
+        if let Suspended::With(suspended) = &mut state.suspended {
+            drop(suspended.take().map(|span| span.into_bound(py)));
+            state.suspended = Suspended::Never;
         }
     }
 }

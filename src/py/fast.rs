@@ -18,6 +18,7 @@ use super::tracer::PyTracer;
 use super::value::{self, simple};
 use crate::context::SpanKind;
 use crate::sampler;
+use crate::value::Value;
 
 /// Puts the fast methods on their classes.
 pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
@@ -41,7 +42,6 @@ fn name_and_kind<'a, 'py>(
 ) -> Option<(Borrowed<'a, 'py, PyString>, SpanKind)> {
     let (name, mut named) = arguments.one_and_named()?;
     let name = name.cast_exact::<PyString>().ok()?;
-    value::exact_text(&name).filter(|text| !text.is_empty())?;
     let kind = match named.next() {
         None => SpanKind::default(),
         Some((key, kind)) if ascii(&key) == Some("kind") => argument::kind(Some(&kind)).ok()?,
@@ -62,7 +62,7 @@ impl Method for StartSpan {
         else {
             return Ok(None);
         };
-        let Some(text) = value::exact_text(&name) else {
+        let Some(text) = value::exact_text(&name).filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
         let span = start::start_simply(this.get(), &name, text, kind)?;
@@ -81,8 +81,10 @@ impl Method for StartAsCurrentSpan {
         let Some((name, kind)) = name_and_kind(arguments) else {
             return Ok(None);
         };
-        let block = Block::new(this.clone().unbind(), start::Arguments::of(&name, kind));
-        Ok(Some(block.into_object(this.py())?))
+        if value::exact_text(&name).is_none_or(str::is_empty) {
+            return Ok(None);
+        }
+        Ok(Some(Block::make(this, &name, kind)?))
     }
 }
 
@@ -147,20 +149,14 @@ impl Method for AddEvent {
         for (place, item) in held.iter_mut().zip(attributes.iter()) {
             *place = Some(item);
         }
-        let is_simple = |(key, value): &(Bound<'py, PyAny>, Bound<'py, PyAny>)| {
-            exact_text(key).is_some() && simple(value).is_some()
-        };
-        if !held.iter().flatten().all(is_simple) {
-            return Ok(None);
+        let mut pairs = [("", Value::Bool(false)); MOST];
+        for (place, (key, value)) in pairs.iter_mut().zip(held.iter().flatten()) {
+            let (Some(key), Some(value)) = (exact_text(key), simple(value)) else {
+                return Ok(None);
+            };
+            *place = (key, value);
         }
-        span.add_event_of_distinct(turn(py), name, |event| {
-            for (key, value) in held.iter().flatten() {
-                let (Some(key), Some(value)) = (exact_text(key), simple(value)) else {
-                    continue;
-                };
-                event.add(key, value);
-            }
-        });
+        span.add_event_of_distinct(turn(py), name, &pairs[..attributes.len()]);
         none(py)
     }
 }

@@ -13,6 +13,7 @@ use super::ffi::{self, turn};
 use super::flush::flush_within;
 use super::fork;
 use crate::pipeline::{self, Pipeline};
+use crate::span::Span;
 use crate::sys;
 
 // The statics here and in `pipeline` are used only by threads that hold the interpreter, and never
@@ -124,9 +125,16 @@ thread_local! {
 
 /// True while this thread is in a log handler that a notice of ours called: what it traces would
 /// trace itself.
-#[inline]
+#[inline(always)]
 pub(crate) fn is_delivering() -> bool {
-    DELIVERERS.load(Ordering::Relaxed) > 0 && DELIVERING.get()
+    DELIVERERS.load(Ordering::Relaxed) > 0 && this_thread_is_delivering()
+}
+
+// To find a thread's own variable is a call, which would be made ahead of the question before it.
+#[cold]
+#[inline(never)]
+fn this_thread_is_delivering() -> bool {
+    DELIVERING.get()
 }
 
 /// How many threads are: nearly always none, and then none asks for its own.
@@ -139,6 +147,21 @@ pub(crate) fn deliver(py: Python<'_>, pipeline: &Pipeline) {
         return;
     }
     pass_on(py, pipeline);
+}
+
+/// The same where a trace ends, if anything waits.
+#[inline(always)]
+pub(crate) fn deliver_at_root(py: Python<'_>, root: &Span) {
+    if root.trace().pipeline().notices().are_waiting() {
+        deliver_of(py, root);
+    }
+}
+
+#[cold]
+fn deliver_of(py: Python<'_>, root: &Span) {
+    if !root.is_inherited() {
+        deliver(py, root.trace().pipeline());
+    }
 }
 
 /// True once the program has begun to end. From then on only the thread that ends it calls Python

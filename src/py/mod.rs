@@ -96,7 +96,7 @@ mod _core {
             return Err(PyImportError::new_err(text));
         }
         fast::install_all(module.py())?;
-        PySpan::bin().install(module.py(), PySpan::no_op())?;
+        PySpan::bin().install(module.py())?;
         hint::install(module.py())?;
         // Of the same names as those of the native face.
         module.add("_OtelSpan", module.py().get_type::<otel::PyOtelSpan>())?;

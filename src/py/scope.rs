@@ -56,13 +56,26 @@ struct Cell(Guarded<Option<Py<PySpan>>>);
 pub(crate) enum Entered {
     /// By setting the variable.
     Token(Token),
-    /// By a cell: in which context, and what was active there before.
-    Cell {
-        context: Py<PyAny>,
-        before: Option<Py<PySpan>>,
-    },
+    /// By a cell.
+    Cell(InCell),
     /// In OpenTelemetry's Context.
     Otel(otel::Entered),
+}
+
+/// A span that a block made active in a cell.
+pub(crate) struct InCell {
+    /// The context whose cell it is.
+    context: Py<PyAny>,
+    /// What was active there before.
+    before: Option<Py<PySpan>>,
+}
+
+impl InCell {
+    /// Lets go of what it holds; see [`super::ffi::Method`].
+    pub(crate) fn let_go(self, py: Python<'_>) {
+        drop(self.context.into_bound(py));
+        drop(self.before.map(|span| span.into_bound(py)));
+    }
 }
 
 /// What a new span comes under.
@@ -78,10 +91,7 @@ impl Entered {
     pub(crate) fn let_go(self, py: Python<'_>) {
         match self {
             Self::Token(token) => token.let_go(py),
-            Self::Cell { context, before } => {
-                drop(context.into_bound(py));
-                drop(before.map(|span| span.into_bound(py)));
-            }
+            Self::Cell(cell) => cell.let_go(py),
             Self::Otel(entered) => entered.let_go(py),
         }
     }
@@ -141,7 +151,6 @@ impl Scope {
     }
 
     /// A span that was found active, or the one before it if its block was left elsewhere.
-    #[inline]
     fn past_left<'py>(
         &self,
         py: Python<'py>,
@@ -160,11 +169,18 @@ impl Scope {
     }
 
     /// What a span that starts now comes under.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn above<'py>(&'static self, py: Python<'py>) -> PyResult<Above<'py>> {
-        if !self.is_shared(py) {
-            return self.active(py).map(Above::Span);
+        if self.is_shared(py) {
+            return self.above_shared(py);
         }
+        match self.get(py)? {
+            Some(span) if span.get().is_left(py) => self.past_left(py, Some(span)).map(Above::Span),
+            span => Ok(Above::Span(span)),
+        }
+    }
+
+    fn above_shared<'py>(&'static self, py: Python<'py>) -> PyResult<Above<'py>> {
         match self.get_shared(py)? {
             Ok(span) => self.past_left(py, Some(span)).map(Above::Span),
             Err(None) => Ok(Above::Span(None)),
@@ -242,7 +258,7 @@ impl Scope {
         // There is a context since something was put into it.
         let context = current_context(py).map(|context| context.to_owned().unbind());
         let context = context.unwrap_or_else(|| py.None());
-        Ok(Entered::Cell { context, before })
+        Ok(Entered::Cell(InCell { context, before }))
     }
 
     /// Restores what was active before [`Self::enter`], unless that was in another context: then
@@ -250,27 +266,42 @@ impl Scope {
     pub(crate) fn leave<'py>(&self, py: Python<'py>, entered: Entered) -> PyResult<Left<'py>> {
         match entered {
             Entered::Token(token) => self.reset(py, token),
-            Entered::Cell { context, before } => {
-                let context = context.into_bound(py);
-                // Shared since the block was entered, the cell says nothing any more.
-                let cell = self.sole_cell(py).filter(|_| !self.is_shared(py));
-                if let Some((cell, _)) = cell.filter(|(_, current)| current.is(&context)) {
-                    let left = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), before);
-                    drop(left.map(|span| span.into_bound(py)));
-                    return Ok(Left::Here);
-                }
-                let before = before.map(|span| span.into_bound(py));
-                if current_context(py).is_some_and(|current| current.is(&context)) {
-                    self.set(py, before.as_ref())?;
-                    Ok(Left::Here)
-                } else {
-                    Ok(Left::Elsewhere(before))
-                }
-            }
+            Entered::Cell(cell) => self.leave_cell(py, cell),
             Entered::Otel(entered) => Ok(match otel::leave(py, entered)? {
                 otel::Left::Here => Left::Here,
                 otel::Left::Elsewhere => Left::Settled,
             }),
+        }
+    }
+
+    /// The same for what was entered in a cell.
+    #[inline(always)]
+    pub(crate) fn leave_cell<'py>(&self, py: Python<'py>, entered: InCell) -> PyResult<Left<'py>> {
+        let InCell { context, before } = entered;
+        let context = context.into_bound(py);
+        // Shared since the block was entered, the cell says nothing any more.
+        let cell = self.sole_cell(py).filter(|_| !self.is_shared(py));
+        if let Some((cell, _)) = cell.filter(|(_, current)| current.is(&context)) {
+            let left = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), before);
+            drop(left.map(|span| span.into_bound(py)));
+            return Ok(Left::Here);
+        }
+        self.leave_elsewhere(&context, before)
+    }
+
+    #[cold]
+    fn leave_elsewhere<'py>(
+        &self,
+        context: &Bound<'py, PyAny>,
+        before: Option<Py<PySpan>>,
+    ) -> PyResult<Left<'py>> {
+        let py = context.py();
+        let before = before.map(|span| span.into_bound(py));
+        if current_context(py).is_some_and(|current| current.is(context)) {
+            self.set(py, before.as_ref())?;
+            Ok(Left::Here)
+        } else {
+            Ok(Left::Elsewhere(before))
         }
     }
 
@@ -290,7 +321,7 @@ impl Scope {
     }
 
     /// The cell of the current context, if nobody else can see it; and the context.
-    #[inline]
+    #[inline(always)]
     fn sole_cell<'py>(&self, py: Python<'py>) -> Option<SoleCell<'py>> {
         if !self.has_cells {
             return None;
@@ -302,12 +333,12 @@ impl Scope {
     /// What [`Self::above`], a start and [`Self::enter`] do, at one look: `start` starts a span under
     /// the active one, and must not run Python code. None, before anything was done, where it takes
     /// more than one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn start_and_enter<'py>(
         &self,
         py: Python<'py>,
         start: impl FnOnce(Option<Bound<'py, PySpan>>) -> Option<Bound<'py, PySpan>>,
-    ) -> Option<(Bound<'py, PySpan>, Entered)> {
+    ) -> Option<(Bound<'py, PySpan>, InCell)> {
         if self.is_shared(py) {
             return None;
         }
@@ -324,7 +355,7 @@ impl Scope {
         let active = Some(span.clone().unbind());
         let before = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), active);
         let context = context.to_owned().unbind();
-        Some((span, Entered::Cell { context, before }))
+        Some((span, InCell { context, before }))
     }
 
     /// Sets the variable.
@@ -338,6 +369,7 @@ impl Scope {
         }
     }
 
+    #[inline(always)]
     fn get<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
         // Only what `put` puts is ever stored, unless somebody else found the variable.
         let Some(value) = self.variable.get(py)? else {

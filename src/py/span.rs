@@ -32,13 +32,9 @@ use ancestor::step_up;
 /// raise `ReleasedSpanError`. Writes to an ended span are ignored and counted in `stats()`.
 #[pyclass(frozen, weakref, name = "Span", module = "nanospan")]
 pub(crate) struct PySpan {
-    /// None for the no-op span.
-    recording: Option<Recording>,
-}
-
-pub(crate) struct Recording {
     of: Of,
-    scope: &'static Scope,
+    /// Whose active span it may be; None for the no-op span.
+    scope: Option<&'static Scope>,
     /// It was made active at some time, in a scope of ours.
     was_active: TurnCell<bool>,
     held: Guarded<Held>,
@@ -46,6 +42,8 @@ pub(crate) struct Recording {
 
 /// Whose span it is.
 enum Of {
+    /// Nobody's: the no-op span.
+    Nothing,
     /// Its own.
     Own(Handle),
     /// That of a handle of the OpenTelemetry face, which is there until this one dies.
@@ -71,28 +69,41 @@ struct Held {
 impl PySpan {
     /// The span that every tracer starts until one is configured.
     pub(crate) fn no_op() -> Self {
-        Self { recording: None }
+        Self {
+            of: Of::Nothing,
+            scope: None,
+            was_active: TurnCell::new(false),
+            held: Guarded::default(),
+        }
     }
 
-    pub(crate) fn new(
-        span: Handle,
+    /// Where a span of its own begins.
+    #[inline(always)]
+    pub(crate) fn handle(&mut self) -> &mut Handle {
+        if !matches!(self.of, Of::Own(_)) {
+            self.of = Of::Own(Handle::default());
+        }
+        match &mut self.of {
+            Of::Own(handle) => handle,
+            Of::Nothing | Of::Otel(_) => unreachable!("it was given one"),
+        }
+    }
+
+    /// What it has beside its span, whose parent this is.
+    #[inline(always)]
+    pub(crate) fn begin(
+        &mut self,
         name: Option<Py<PyString>>,
         scope: &'static Scope,
         parent: Option<Bound<'_, PySpan>>,
-    ) -> Self {
-        let parent = parent.and_then(Self::unfinished_from);
-        let held = Held {
-            name,
-            parent: parent.map(Bound::unbind),
-            ..Held::default()
-        };
-        Self {
-            recording: Some(Recording {
-                of: Of::Own(span),
-                scope,
-                was_active: TurnCell::new(false),
-                held: Guarded::new(held),
-            }),
+    ) {
+        self.scope = Some(scope);
+        self.was_active = TurnCell::new(false);
+        let held = self.held.get_mut();
+        // It was at rest: there is nothing to let go of, and no code to do that.
+        std::mem::forget(std::mem::replace(&mut held.name, name));
+        if let Some(parent) = parent.and_then(Self::unfinished_from) {
+            std::mem::forget(held.parent.replace(parent.unbind()));
         }
     }
 
@@ -105,19 +116,16 @@ impl PySpan {
         if let Some(native) = span.get().native(py) {
             return Ok(native.clone());
         }
-        let recording = Some(Recording {
-            of: Of::Otel(Some(span.unbind())),
-            scope,
-            was_active: TurnCell::new(false),
-            held: Guarded::default(),
-        });
-        Self::bin().make(py, Self { recording })
+        Self::bin().make(py, |handle| {
+            handle.of = Of::Otel(Some(span.unbind()));
+            handle.begin(None, scope, None);
+        })
     }
 
     /// The handle of the OpenTelemetry face whose span it is, if it is not its own.
     pub(crate) fn otel<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyOtelSpan>> {
-        match &self.recording.as_ref()?.of {
-            Of::Own(_) => None,
+        match &self.of {
+            Of::Nothing | Of::Own(_) => None,
             Of::Otel(otel) => otel.as_ref().map(|otel| otel.bind(py)),
         }
     }
@@ -133,30 +141,34 @@ impl PySpan {
     /// The core's span; None for the no-op span.
     #[inline]
     pub(crate) fn core(&self) -> Option<&Span> {
-        self.recording.as_ref().map(Recording::span)
+        match &self.of {
+            Of::Own(span) => Some(span),
+            Of::Otel(otel) => otel.as_ref().map(|otel| otel.get().core()),
+            Of::Nothing => None,
+        }
     }
 
     /// It is made active: whoever finishes it looks whether it still is.
     #[inline]
     pub(crate) fn mark_active(&self, py: Python<'_>) {
-        if let Some(recording) = &self.recording {
-            recording.was_active.set(turn(py), true);
-        }
+        self.was_active.set(turn(py), true);
     }
 
     /// The `traceparent` header (W3C Trace Context, "traceparent Header"), made once.
     pub(crate) fn traceparent<'py>(&self, py: Python<'py>, core: &Span) -> Bound<'py, PyString> {
         let flags = core.trace_flags();
-        let known = self.held(py).and_then(|held| {
-            let (of, header) = held.traceparent.as_ref()?;
-            (*of == flags).then(|| header.bind(py).clone())
-        });
+        let known = {
+            let held = self.held(py);
+            let known = held.traceparent.as_ref();
+            known
+                .filter(|(of, _)| *of == flags)
+                .map(|(_, header)| header.bind(py).clone())
+        };
         known.unwrap_or_else(|| {
             let made = w3c::traceparent(core.trace().trace_id(), *core.span_id(), flags);
             let made = PyString::new(py, w3c::as_text(&made));
-            let replaced = self
-                .held(py)
-                .and_then(|mut held| held.traceparent.replace((flags, made.clone().unbind())));
+            let header = made.clone().unbind();
+            let replaced = self.held(py).traceparent.replace((flags, header));
             drop(replaced.map(|(_, header)| header.into_bound(py)));
             made
         })
@@ -164,9 +176,7 @@ impl PySpan {
 
     /// True when the span's tracer has the namespace of `scope`.
     pub(crate) fn is_in(&self, scope: &'static Scope) -> bool {
-        self.recording
-            .as_ref()
-            .is_some_and(|recording| std::ptr::eq(recording.scope, scope))
+        self.scope.is_some_and(|own| std::ptr::eq(own, scope))
     }
 
     /// Names a draft.
@@ -176,12 +186,10 @@ impl PySpan {
         name: &Bound<'_, PyString>,
         start_time_ns: Option<u64>,
     ) -> PyResult<()> {
-        let Some(recording) = &self.recording else {
+        let Some(span) = self.core() else {
             return Ok(());
         };
-        recording
-            .span()
-            .link(turn(py), &text(name), start_time_ns)
+        span.link(turn(py), &text(name), start_time_ns)
             .map_err(|_| {
                 misuse(format!(
                     "span must be a draft that is not linked yet, got {}",
@@ -189,66 +197,86 @@ impl PySpan {
                 ))
             })?;
         let name = plain(name);
-        recording.held.borrow(turn(py)).name.get_or_insert(name);
+        self.held(py).name.get_or_insert(name);
         Ok(())
     }
 
     /// Ends the span and leaves the active span alone: for blocks, which have restored it already.
     /// True if it had not ended before.
     pub(crate) fn end(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<bool> {
+        Self::end_with(slf, end_time_ns)
+    }
+
+    /// The same, now.
+    #[inline(always)]
+    pub(crate) fn end_now(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Self::end_with(slf, None)
+    }
+
+    #[inline(always)]
+    fn end_with(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<bool> {
         let (this, py) = (slf.get(), slf.py());
-        let Some(recording) = &this.recording else {
-            return Ok(false);
-        };
-        let span = match &recording.of {
+        let span = match &this.of {
             Of::Own(span) => span,
+            Of::Nothing => return Ok(false),
             Of::Otel(otel) => {
                 return otel.as_ref().map_or(Ok(false), |otel| {
                     PyOtelSpan::finish(otel.bind(py), end_time_ns)
                 });
             }
         };
-        let pipeline = span.trace().pipeline();
         let told = otel::processor_of_native(slf);
         let result = match told {
             None if end_time_ns.is_none() => span.finish_now(turn(py)),
             None => span.finish(turn(py), end_time_ns),
             Some(processor) => otel::finish_native(slf, &processor, end_time_ns)?,
         };
-        let ended = match result {
+        match result {
             Ok(first) => {
                 if first {
-                    recording.shorten(py);
+                    this.shorten(py);
                 }
-                first
+                if span.is_root() {
+                    lifecycle::deliver_at_root(py, span);
+                }
+                Ok(first)
             }
-            Err(FinishError::Draft) => {
-                return Err(misuse(
-                    "finish: the span is a draft, give it a name with link_span first".to_owned(),
-                ));
-            }
+            Err(refused) => this.refuse(py, span, refused),
+        }
+    }
+
+    /// What an end that is refused says.
+    #[cold]
+    fn refuse(&self, py: Python<'_>, span: &Span, refused: FinishError) -> PyResult<bool> {
+        match refused {
+            FinishError::Draft => Err(misuse(
+                "finish: the span is a draft, give it a name with link_span first".to_owned(),
+            )),
             // In a forked child the parent's table of notices may be locked for ever.
-            Err(FinishError::EndBeforeStart(_)) if span.is_inherited() => false,
-            Err(FinishError::EndBeforeStart(by_ns)) => {
-                let name = this.name_text(py);
+            FinishError::EndBeforeStart(_) if span.is_inherited() => Ok(false),
+            FinishError::EndBeforeStart(by_ns) => {
+                let (name, pipeline) = (self.name_text(py), span.trace().pipeline());
                 pipeline.notices().leave("end before start", || {
                     format!(
                         "span {name}: end_time_ns lies {by_ns} ns before its start; it stays open"
                     )
                 });
                 lifecycle::deliver(py, pipeline);
-                false
+                Ok(false)
             }
-        };
-        if span.is_root() && pipeline.notices().are_waiting() && !span.is_inherited() {
-            lifecycle::deliver(py, pipeline);
         }
-        Ok(ended)
     }
 
     /// Ends the span now; if it is active, an ancestor is then.
+    #[inline(always)]
     pub(crate) fn finish_now(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::finish_at(slf, None)
+        if !matches!(slf.get().of, Of::Own(_)) {
+            return Self::finish_at(slf, None);
+        }
+        if Self::end_now(slf)? {
+            step_up(slf, None)?;
+        }
+        Ok(())
     }
 
     fn finish_at(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<()> {
@@ -260,11 +288,29 @@ impl PySpan {
     }
 
     #[inline]
-    fn held<'a>(&'a self, py: Python<'a>) -> Option<RefMut<'a, Held>> {
-        let recording = self.recording.as_ref()?;
-        Some(recording.held.borrow(turn(py)))
+    fn held<'a>(&'a self, py: Python<'a>) -> RefMut<'a, Held> {
+        self.held.borrow(turn(py))
     }
 
+    /// Keeps the nearest unfinished ancestor instead of a finished parent.
+    #[inline]
+    fn shorten(&self, py: Python<'_>) {
+        if self.held(py).parent.is_some() {
+            self.shorten_below(py);
+        }
+    }
+
+    fn shorten_below(&self, py: Python<'_>) {
+        let parent = match &self.held(py).parent {
+            Some(parent) if !parent.get().is_unfinished(py) => parent.bind(py).clone(),
+            _ => return,
+        };
+        let nearest = PySpan::unfinished_from(parent).map(Bound::unbind);
+        let replaced = std::mem::replace(&mut self.held(py).parent, nearest);
+        drop(replaced.map(|span| span.into_bound(py)));
+    }
+
+    #[inline]
     fn is_unfinished(&self, py: Python<'_>) -> bool {
         self.core().is_some_and(|span| span.is_unfinished(turn(py)))
     }
@@ -292,26 +338,14 @@ impl Recycled for PySpan {
     fn bin() -> &'static Bin<Self> {
         &BIN
     }
-}
 
-impl Recording {
-    #[inline]
-    fn span(&self) -> &Span {
-        match &self.of {
-            Of::Own(span) => span,
-            Of::Otel(otel) => otel.as_ref().expect("the handle lives").get().core(),
-        }
+    fn blank() -> Self {
+        Self::no_op()
     }
 
-    /// Keeps the nearest unfinished ancestor instead of a finished parent.
-    fn shorten(&self, py: Python<'_>) {
-        let parent = match &self.held.borrow(turn(py)).parent {
-            Some(parent) if !parent.get().is_unfinished(py) => parent.bind(py).clone(),
-            _ => return,
-        };
-        let nearest = PySpan::unfinished_from(parent).map(Bound::unbind);
-        let replaced = std::mem::replace(&mut self.held.borrow(turn(py)).parent, nearest);
-        drop(replaced.map(|span| span.into_bound(py)));
+    #[inline]
+    fn rest(&mut self, py: Python<'_>) {
+        self.let_go(py);
     }
 }
 
@@ -362,9 +396,9 @@ impl PySpan {
         if let Some(otel) = self.otel(py) {
             return otel.get().name(py);
         }
-        let name = self
-            .held(py)
-            .and_then(|held| Some(held.name.as_ref()?.bind(py).clone()));
+        let held = self.held(py);
+        let name = held.name.as_ref().map(|name| name.bind(py).clone());
+        drop(held);
         name.unwrap_or_else(|| PyString::new(py, ""))
     }
 
@@ -567,12 +601,12 @@ impl PySpan {
     /// A span that has not finished is discarded; one that has is exported all the same. Afterwards
     /// writes are ignored, and attributes, events and links raise `ReleasedSpanError`.
     fn release(slf: &Bound<'_, Self>, py: Python<'_>) -> PyResult<()> {
-        let Some(recording) = &slf.get().recording else {
+        let Some(span) = slf.get().core() else {
             return Ok(());
         };
         let parent = slf.get().parent_by_otel(py);
-        recording.span().release(turn(py));
-        recording.shorten(py);
+        span.release(turn(py));
+        slf.get().shorten(py);
         if let Some(otel) = slf.get().otel(py) {
             otel.get().let_parent_go(py);
         }

@@ -10,7 +10,7 @@ use super::error::wrong_type;
 use super::ffi::{Place, Recycled, turn};
 use super::otel;
 use super::remote::{PyTraceId, Unfolded};
-use super::scope::{Above, Entered};
+use super::scope::{Above, InCell};
 use super::span::PySpan;
 use super::tracer::PyTracer;
 use super::value::{Attributes, Reader, exact_text, pairs, plain, text};
@@ -63,14 +63,20 @@ enum ParentArgument {
 }
 
 impl Arguments {
-    /// A name and a kind, and nothing else.
-    #[inline]
-    pub(crate) fn of(name: &Bound<'_, PyString>, kind: SpanKind) -> Self {
+    /// None at all, until a block begins with some.
+    pub(crate) fn none() -> Self {
         Self {
-            name: Some(name.clone().unbind()),
-            kind,
+            name: None,
+            kind: SpanKind::default(),
             more: None,
         }
+    }
+
+    /// A name and a kind, where there were none.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, name: &Bound<'_, PyString>, kind: SpanKind) {
+        self.name = Some(name.clone().unbind());
+        self.kind = kind;
     }
 
     pub(crate) fn check(
@@ -150,25 +156,30 @@ impl Arguments {
             parent: above.as_parent(),
             chosen: chosen.as_ref(),
         };
-        let span = tracer.core().start(turn(py), &pipeline, &options);
+        let place = PySpan::bin().place(py)?;
         let turn = turn(py);
+        let span = tracer.core().start(turn, &pipeline, &options);
         pairs(&attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
         for (context, attributes) in &links {
             span.add_link(turn, context.into(), pairs(attributes));
         }
         let name = self.name.as_ref().map(|name| plain(name.bind(py)));
-        let span = PySpan::new(span, name, tracer.scope(), above.into_parent());
-        tell(PySpan::bin().make(py, span)?)
+        let parent = above.into_parent();
+        let mut place = place;
+        *place.value().handle() = span;
+        place.value().begin(name, tracer.scope(), parent);
+        tell(place.live(py))
     }
 
-    /// A name, its text and a kind, if there is nothing else.
+    /// A name of no subclass, its text and a kind, if there is nothing else.
     #[inline]
     pub(crate) fn simple<'a, 'py>(
         &'a self,
         py: Python<'py>,
     ) -> Option<(&'a Bound<'py, PyString>, &'a str, SpanKind)> {
         let name = self.name.as_ref().filter(|_| self.more.is_none())?.bind(py);
-        Some((name, exact_text(name)?, self.kind))
+        let text = exact_text(name).filter(|_| name.is_exact_instance_of::<PyString>())?;
+        Some((name, text, self.kind))
     }
 
     /// A copy with the active span as parent, if one is active and no other parent was given.
@@ -184,9 +195,19 @@ impl Arguments {
     }
 
     /// Lets go of what they hold; see [`super::ffi::Method`].
+    #[inline(always)]
     pub(crate) fn let_go(&mut self, py: Python<'_>) {
         drop(self.name.take().map(|name| name.into_bound(py)));
-        let Some(more) = self.more.take() else { return };
+        if let Some(more) = self.more.take() {
+            more.let_go(py);
+        }
+    }
+}
+
+impl More {
+    #[cold]
+    fn let_go(self, py: Python<'_>) {
+        let more = self;
         drop(more.attributes.map(|attributes| attributes.into_bound(py)));
         drop(more.links.map(|links| links.into_bound(py)));
         if let ParentArgument::Span(span) = more.parent {
@@ -195,9 +216,9 @@ impl Arguments {
     }
 }
 
-/// Starts most spans: with a name, which has this text, and a kind, under the active span. Not where
+/// Starts most spans: with a name of no subclass, which has this text, and a kind, under the active span. Not where
 /// the sampler may be the application's.
-#[inline]
+#[inline(always)]
 pub(crate) fn start_simply<'py>(
     tracer: &PyTracer,
     name: &Bound<'py, PyString>,
@@ -217,13 +238,13 @@ pub(crate) fn start_simply<'py>(
 
 /// The same for a block that makes it active, if that takes one look at the scope; else None, and
 /// nothing is done.
-#[inline]
+#[inline(always)]
 pub(crate) fn start_and_enter<'py>(
     tracer: &PyTracer,
     name: &Bound<'py, PyString>,
     text: &str,
     kind: SpanKind,
-) -> PyResult<Option<(Bound<'py, PySpan>, Entered)>> {
+) -> PyResult<Option<(Bound<'py, PySpan>, InCell)>> {
     let py = name.py();
     if !PyTracer::is_configured(py) || otel::hears_of_natives(py) || sampler::may_call_out() {
         return Ok(None);
@@ -236,7 +257,7 @@ pub(crate) fn start_and_enter<'py>(
 }
 
 /// Runs no Python code. None when there is no pipeline any more.
-#[inline]
+#[inline(always)]
 fn start_in<'py>(
     place: Place<PySpan>,
     tracer: &PyTracer,
@@ -245,20 +266,21 @@ fn start_in<'py>(
     kind: SpanKind,
     above: Above<'py>,
 ) -> Option<Bound<'py, PySpan>> {
-    let turn = turn(name.py());
-    pipeline::with_current(turn, move |pipeline| {
-        let parent = above.as_parent();
-        let span = tracer
-            .core()
-            .start_simply(turn, pipeline, text, kind, parent);
-        let parent = above.into_parent();
-        let span = PySpan::new(span, Some(plain(name)), tracer.scope(), parent);
-        place.fill(name.py(), span)
-    })
+    let py = name.py();
+    let turn = turn(py);
+    let current = pipeline::borrow_current(turn);
+    let pipeline = current.as_ref()?;
+    let mut place = place;
+    let span = place.value();
+    let (core, handle, parent) = (tracer.core(), span.handle(), above.as_parent());
+    core.start_simply(turn, pipeline, text, kind, parent, handle);
+    let name = Some(name.clone().unbind());
+    span.begin(name, tracer.scope(), above.into_parent());
+    Some(place.live(py))
 }
 
 /// Tells processors in Python of a span that has started, where there are any.
-#[inline]
+#[inline(always)]
 fn tell(span: Bound<'_, PySpan>) -> PyResult<Bound<'_, PySpan>> {
     if let Some(processor) = otel::processor_of_native(&span) {
         otel::start_native(&span, &processor)?;

@@ -1,40 +1,38 @@
 //! A whole span in wire form: what its record holds, and what its handle knows.
 
-use super::{Record, count_len, field, put_count};
+use super::{Record, count_len, field};
+use crate::chunk::SPANS;
 use crate::context::{SpanKind, StatusCode, otlp_flags};
 use crate::id::{SpanId, TraceId};
-use crate::wire::{
-    WireType, field_len, optional_len, put_bytes, put_fixed32, put_length, put_number,
-    put_optional, tag,
-};
+use crate::wire::{Put, Room, WireType, append_here, field_len, optional_len, tag};
 
 /// What the handle of a span knows and the record does not.
-#[derive(Debug)]
-pub(crate) struct Facts<'a> {
-    pub(crate) trace_id: TraceId,
-    pub(crate) span_id: SpanId,
-    pub(crate) random: bool,
-    pub(crate) trace_state: Option<&'a str>,
-    pub(crate) parent_id: Option<SpanId>,
-    pub(crate) parent_is_remote: bool,
-    pub(crate) kind: SpanKind,
-    pub(crate) start_time_ns: u64,
-    pub(crate) end_time_ns: u64,
-    pub(crate) status: StatusCode,
+pub(crate) trait Facts {
+    fn trace_id(&self) -> TraceId;
+    fn span_id(&self) -> SpanId;
+    /// True when the trace id is known to be random.
+    fn random(&self) -> bool;
+    fn trace_state(&self) -> Option<&str>;
+    fn parent_id(&self) -> Option<SpanId>;
+    fn parent_is_remote(&self) -> bool;
+    fn kind(&self) -> SpanKind;
+    fn start_time_ns(&self) -> u64;
+    fn end_time_ns(&self) -> u64;
+    fn status(&self) -> StatusCode;
     /// Only ever with an error.
-    pub(crate) description: Option<&'a str>,
+    fn description(&self) -> Option<&str>;
 }
 
 impl Record {
-    /// The span that `facts` and the record make, as field `number` of the message that holds it.
-    #[inline]
-    pub(crate) fn measured<'a>(&'a self, number: u32, facts: &'a Facts<'a>) -> Measured<'a> {
+    /// The span that `facts` and the record make, as a [`SPANS`] field.
+    #[inline(always)]
+    pub(crate) fn measured<'a, F: Facts>(&'a self, facts: &'a F) -> Measured<'a, F> {
         let dropped = self.attributes.dropped() | self.events.dropped | self.links.dropped;
         let length = IDS
             + facts
-                .trace_state
+                .trace_state()
                 .map_or(0, |state| optional_len(field::TRACE_STATE, state.len()))
-            + facts.parent_id.map_or(0, |_| PARENT)
+            + facts.parent_id().map_or(0, |_| PARENT)
             + field_len(field::NAME, self.name.len())
             + KIND_AND_TIMES
             + self.attributes.as_bytes().len()
@@ -46,8 +44,8 @@ impl Record {
         Measured {
             record: self,
             facts,
-            number,
             length,
+            dropped: dropped != 0,
         }
     }
 
@@ -60,12 +58,11 @@ impl Record {
 }
 
 /// A span whose length is known, before it is written.
-#[derive(Debug)]
-pub(crate) struct Measured<'a> {
+pub(crate) struct Measured<'a, F> {
     record: &'a Record,
-    facts: &'a Facts<'a>,
-    number: u32,
+    facts: &'a F,
     length: usize,
+    dropped: bool,
 }
 
 /// How long the fields are that lie together, tags included.
@@ -74,68 +71,104 @@ const PARENT: usize = 2 + 8;
 const KIND_AND_TIMES: usize = 2 + 9 + 9;
 const FLAGS: usize = 2 + 4;
 
-impl Measured<'_> {
+impl<F: Facts> Measured<'_, F> {
     /// How many bytes [`Self::write`] appends.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        field_len(self.number, self.length)
+        field_len(SPANS, self.length)
     }
 
-    /// Appends the span. Fields of known length that follow one another are written in one piece.
+    /// Appends the span.
+    #[inline(never)]
     pub(crate) fn write(&self, buffer: &mut Vec<u8>) {
-        let Self {
-            record,
-            facts,
-            number,
-            length,
-        } = *self;
-        buffer.reserve(self.len());
-        put_length(buffer, number, length);
-        let start = buffer.len();
-        let mut ids = [0; IDS];
-        ids[..2].copy_from_slice(&[tag(field::TRACE_ID, WireType::Length) as u8, 16]);
-        ids[2..18].copy_from_slice(&facts.trace_id.to_bytes());
-        ids[18..20].copy_from_slice(&[tag(field::SPAN_ID, WireType::Length) as u8, 8]);
-        ids[20..].copy_from_slice(&facts.span_id.to_bytes());
-        buffer.extend_from_slice(&ids);
-        if let Some(trace_state) = facts.trace_state {
-            put_optional(buffer, field::TRACE_STATE, trace_state.as_bytes());
+        self.write_here(buffer);
+    }
+
+    /// The same as part of the caller, where what is written is in registers.
+    #[inline(always)]
+    pub(crate) fn write_here(&self, buffer: &mut Vec<u8>) {
+        append_here(buffer, self.len(), self);
+    }
+}
+
+impl<F: Facts> Put for &Measured<'_, F> {
+    #[inline(always)]
+    fn put(self, room: Room<'_>) -> Room<'_> {
+        let Measured { record, facts, .. } = *self;
+        let mut room = room.length(SPANS, self.length).fixed::<IDS>(|ids| {
+            ids.put([tag(field::TRACE_ID, WireType::Length) as u8, 16])
+                .put(facts.trace_id().to_bytes())
+                .put([tag(field::SPAN_ID, WireType::Length) as u8, 8])
+                .put(facts.span_id().to_bytes())
+        });
+        if let Some(trace_state) = facts.trace_state() {
+            room = room.optional(field::TRACE_STATE, trace_state.as_bytes());
         }
-        if let Some(parent_id) = &facts.parent_id {
-            let mut parent = [0; PARENT];
-            parent[..2].copy_from_slice(&[tag(field::PARENT_SPAN_ID, WireType::Length) as u8, 8]);
-            parent[2..].copy_from_slice(&parent_id.to_bytes());
-            buffer.extend_from_slice(&parent);
+        if let Some(parent_id) = facts.parent_id() {
+            room = room.fixed::<PARENT>(|parent| {
+                parent
+                    .put([tag(field::PARENT_SPAN_ID, WireType::Length) as u8, 8])
+                    .put(parent_id.to_bytes())
+            });
         }
-        put_bytes(buffer, field::NAME, record.name.as_bytes());
-        let mut times = [0; KIND_AND_TIMES];
-        times[0] = tag(field::KIND, WireType::Varint) as u8;
-        times[1] = facts.kind as u8;
-        times[2] = tag(field::START_TIME, WireType::Fixed64) as u8;
-        times[3..11].copy_from_slice(&facts.start_time_ns.to_le_bytes());
-        times[11] = tag(field::END_TIME, WireType::Fixed64) as u8;
-        times[12..].copy_from_slice(&facts.end_time_ns.to_le_bytes());
-        buffer.extend_from_slice(&times);
-        buffer.extend_from_slice(record.attributes.as_bytes());
-        put_count(
-            buffer,
-            field::DROPPED_ATTRIBUTES,
-            record.attributes.dropped(),
-        );
-        buffer.extend_from_slice(&record.events.bytes);
-        put_count(buffer, field::DROPPED_EVENTS, record.events.dropped);
-        buffer.extend_from_slice(&record.links.bytes);
-        put_count(buffer, field::DROPPED_LINKS, record.links.dropped);
-        put_status(buffer, facts);
+        room = room
+            .bytes(field::NAME, &record.name)
+            .fixed::<KIND_AND_TIMES>(|times| {
+                times
+                    .put([tag(field::KIND, WireType::Varint) as u8, facts.kind() as u8])
+                    .put([tag(field::START_TIME, WireType::Fixed64) as u8])
+                    .put(facts.start_time_ns().to_le_bytes())
+                    .put([tag(field::END_TIME, WireType::Fixed64) as u8])
+                    .put(facts.end_time_ns().to_le_bytes())
+            });
+        room = put_status(record.put_content(room, self.dropped), facts);
         // Only sampled spans are ever sent, so this is what their flags say.
-        let trace_flags = 1 | u32::from(facts.random) << 1;
-        let flags = otlp_flags(trace_flags, facts.parent_is_remote);
-        put_fixed32(buffer, field::FLAGS, flags);
-        debug_assert_eq!(
-            buffer.len() - start,
-            length,
-            "the length was written before the span"
-        );
+        let trace_flags = 1 | u32::from(facts.random()) << 1;
+        let flags = otlp_flags(trace_flags, facts.parent_is_remote());
+        let tag = tag(field::FLAGS, WireType::Fixed32);
+        room.fixed::<FLAGS>(|room| {
+            room.put([tag as u8 | 0x80, (tag >> 7) as u8])
+                .put(flags.to_le_bytes())
+        })
+    }
+}
+
+impl Record {
+    /// Puts attributes, events and links, and how many of each there are too many.
+    #[inline(always)]
+    fn put_content<'r>(&self, room: Room<'r>, dropped: bool) -> Room<'r> {
+        if dropped {
+            return self.put_content_and_dropped(room);
+        }
+        let mut room = room;
+        for bytes in [
+            self.attributes.as_bytes(),
+            &self.events.bytes,
+            &self.links.bytes,
+        ] {
+            if !bytes.is_empty() {
+                room = room.extend(bytes);
+            }
+        }
+        room
+    }
+
+    #[cold]
+    fn put_content_and_dropped<'r>(&self, room: Room<'r>) -> Room<'r> {
+        let room = room.extend(self.attributes.as_bytes());
+        let room = put_count(room, field::DROPPED_ATTRIBUTES, self.attributes.dropped());
+        let room = room.extend(&self.events.bytes);
+        let room = put_count(room, field::DROPPED_EVENTS, self.events.dropped);
+        let room = room.extend(&self.links.bytes);
+        put_count(room, field::DROPPED_LINKS, self.links.dropped)
+    }
+}
+
+fn put_count(room: Room<'_>, number: u32, count: u32) -> Room<'_> {
+    if count == 0 {
+        room
+    } else {
+        room.number(number, u64::from(count))
     }
 }
 
@@ -143,25 +176,26 @@ const STATUS_MESSAGE: u32 = 2;
 const STATUS_CODE: u32 = 3;
 
 /// How long the status is as a field of its span. One that nobody set is left out.
-#[inline]
-fn status_len(facts: &Facts<'_>) -> usize {
-    if facts.status == StatusCode::Unset {
+#[inline(always)]
+fn status_len(facts: &impl Facts) -> usize {
+    if facts.status() == StatusCode::Unset {
         return 0;
     }
     field_len(field::STATUS, status_content_len(facts))
 }
 
-fn status_content_len(facts: &Facts<'_>) -> usize {
-    optional_len(STATUS_MESSAGE, facts.description.map_or(0, str::len)) + 2
+#[inline(always)]
+fn status_content_len(facts: &impl Facts) -> usize {
+    optional_len(STATUS_MESSAGE, facts.description().map_or(0, str::len)) + 2
 }
 
-#[inline]
-fn put_status(buffer: &mut Vec<u8>, facts: &Facts<'_>) {
-    if facts.status == StatusCode::Unset {
-        return;
+#[inline(always)]
+fn put_status<'r>(room: Room<'r>, facts: &impl Facts) -> Room<'r> {
+    if facts.status() == StatusCode::Unset {
+        return room;
     }
-    put_length(buffer, field::STATUS, status_content_len(facts));
-    let description = facts.description.unwrap_or_default();
-    put_optional(buffer, STATUS_MESSAGE, description.as_bytes());
-    put_number(buffer, STATUS_CODE, facts.status as u64);
+    let description = facts.description().unwrap_or_default();
+    room.length(field::STATUS, status_content_len(facts))
+        .optional(STATUS_MESSAGE, description.as_bytes())
+        .number(STATUS_CODE, facts.status() as u64)
 }

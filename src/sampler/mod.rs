@@ -179,6 +179,15 @@ enum About {
     ChildrenOfSampled,
 }
 
+/// What is known of a sampler's decisions before it is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// That on every span without a parent, if it is always the same.
+    pub(crate) roots: Option<bool>,
+    /// Children of this process's spans do what those did.
+    pub(crate) children_follow: bool,
+}
+
 impl Sampler {
     /// What `sampling_rate` stands for: parent-based over the ratio.
     pub fn parent_based_ratio(rate: Ratio) -> Self {
@@ -196,6 +205,22 @@ impl Sampler {
         match self {
             Self::ParentBased(sampler) => sampler.follows_local_parents(),
             _ => false,
+        }
+    }
+
+    /// What is known of its decisions before it is asked for one.
+    pub(crate) fn known(&self) -> Known {
+        let of_roots = match self {
+            Self::ParentBased(sampler) => &sampler.root,
+            sampler => sampler,
+        };
+        Known {
+            roots: match of_roots {
+                Self::AlwaysOn => Some(true),
+                Self::AlwaysOff => Some(false),
+                _ => None,
+            },
+            children_follow: self.follows_local_parents(),
         }
     }
 

@@ -1,13 +1,14 @@
 //! How a span ends, and what is sent of it.
 
+use std::sync::Arc;
+
 use super::{FinishError, Phase, Span, Words};
-use crate::chunk::SPANS;
-use crate::context::{SpanContext, SpanKind, Status};
-use crate::id::SpanId;
+use crate::context::{SpanContext, SpanKind, Status, StatusCode};
+use crate::id::{SpanId, TraceId};
 use crate::keep::{Finished, Keep};
 use crate::record::{Facts, Record};
 use crate::store::Slot;
-use crate::trace::Verdict;
+use crate::trace::{Trace, Verdict};
 use crate::turn::Turn;
 
 /// What a span is sent as: its record has the rest.
@@ -36,7 +37,7 @@ impl Span {
     }
 
     /// The same, now.
-    #[inline]
+    #[inline(always)]
     pub fn finish_now(&self, turn: Turn<'_>) -> Result<bool, FinishError> {
         self.finish_with(turn, None)
     }
@@ -48,8 +49,9 @@ impl Span {
         if self.phase.get(turn) != Phase::Open {
             return Ok(false);
         }
-        self.end_at(turn, end_time_ns);
-        self.complete(turn, false);
+        let trace = self.trace();
+        self.end_at(turn, trace, end_time_ns);
+        self.complete(turn, trace, false);
         Ok(true)
     }
 
@@ -66,13 +68,26 @@ impl Span {
         }
     }
 
+    /// Ends the span, which can still be read as long as its handle lives or until many others have
+    /// ended. Any end is taken. True if this was the first.
+    #[inline(always)]
+    pub fn finish_readable(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> bool {
+        if self.phase.get(turn) != Phase::Open {
+            return false;
+        }
+        let trace = self.trace();
+        self.end_at(turn, trace, end_time_ns);
+        self.complete(turn, trace, true);
+        true
+    }
+
     /// The first half of [`Self::finish`] for those who tell others of the end: the span has ended,
     /// and what it holds can still be read and changed. Any end is taken. True if this was the first.
     pub fn begin_end(&self, turn: Turn<'_>, end_time_ns: Option<u64>) -> bool {
         if self.phase.get(turn) != Phase::Open {
             return false;
         }
-        self.end_at(turn, end_time_ns);
+        self.end_at(turn, self.trace(), end_time_ns);
         self.phase.set(turn, Phase::Ending);
         true
     }
@@ -80,32 +95,34 @@ impl Span {
     /// The second half: what the span holds moves on. With `keeps` it can still be read.
     pub fn complete_end(&self, turn: Turn<'_>, keeps: bool) {
         if self.phase.get(turn) == Phase::Ending {
-            self.complete(turn, keeps);
+            self.complete(turn, self.trace(), keeps);
         }
     }
 
     /// A measured end is never before a start; one given by hand may be, and is refused or taken
     /// before it comes here.
     #[inline(always)]
-    fn end_at(&self, turn: Turn<'_>, end_time_ns: Option<u64>) {
-        let measured = || self.trace().now_ns().max(self.start_time_ns.get(turn));
-        let end = end_time_ns.unwrap_or_else(measured);
+    fn end_at(&self, turn: Turn<'_>, trace: &Trace, end_time_ns: Option<u64>) {
+        let end = match end_time_ns {
+            Some(end) => end,
+            None => trace.now_ns().max(self.start_time_ns.get(turn)),
+        };
         self.end_time_ns.set(turn, end);
         self.ended.set(turn, true);
     }
 
     #[inline(always)]
-    fn complete(&self, turn: Turn<'_>, keeps: bool) {
+    fn complete(&self, turn: Turn<'_>, trace: &Arc<Trace>, keeps: bool) {
         self.phase.set(turn, Phase::Finished);
         self.kept.set(turn, keeps);
-        if self.is_inherited() {
+        if trace.pipeline().is_inherited() {
             return;
         }
         if let Some(slot) = self.slot {
-            self.move_to_chunk(turn, slot, keeps);
+            self.move_to_chunk(turn, trace, slot, keeps);
         }
         if self.is_root {
-            self.trace().end(turn);
+            trace.end(turn);
         }
     }
 
@@ -124,7 +141,7 @@ impl Span {
 
     #[cold]
     pub(super) fn abandon(&self, turn: Turn<'_>) {
-        let name = self.with_record(turn, |record| record.name().to_owned());
+        let name = self.with_record(turn, |record| record.name().into_owned());
         if self.leave(turn) == Some(Phase::Open) {
             if let Some(name) = name {
                 self.trace().pipeline().abandon(&name);
@@ -132,35 +149,41 @@ impl Span {
         }
     }
 
+    /// Works with the span as it is sent: with what the record has not.
     #[inline(always)]
-    pub(super) fn facts<'a>(&'a self, turn: Turn<'_>, words: &'a Words) -> Facts<'a> {
-        if let Some(disguise) = &words.disguise {
-            return disguise.facts();
-        }
-        let start_time_ns = self.start_time_ns.get(turn);
-        Facts {
-            trace_id: self.trace().trace_id(),
-            span_id: self.span_id,
-            random: self.trace().random(),
-            trace_state: self.trace_state().map(AsRef::as_ref),
-            parent_id: self.parent_id,
-            parent_is_remote: self.parent_is_remote,
-            kind: self.kind,
-            start_time_ns,
-            // Given by hand through OpenTelemetry's API it may be before the start: no reader knows
-            // what to do with that.
-            end_time_ns: self.end_time_ns.get(turn).max(start_time_ns),
-            status: self.status.get(turn),
-            description: words.description(),
+    pub(super) fn with_facts<R>(
+        &self,
+        turn: Turn<'_>,
+        trace: &Trace,
+        work: impl WithFacts<R>,
+    ) -> R {
+        let words = self.words.borrow(turn);
+        match &words.disguise {
+            None => work.with(&Ended {
+                span: self,
+                trace,
+                words: &words,
+                turn,
+            }),
+            Some(disguise) => with_disguise(work, disguise),
         }
     }
 
     #[inline(always)]
-    fn move_to_chunk(&self, turn: Turn<'_>, slot: Slot, keeps: bool) {
-        let words = self.words.borrow(turn);
-        let facts = self.facts(turn, &words);
-        let pipeline = self.trace().pipeline();
-        let write = |record: &Record| {
+    fn move_to_chunk(&self, turn: Turn<'_>, trace: &Arc<Trace>, slot: Slot, keeps: bool) {
+        let pipeline = trace.pipeline();
+        let store = pipeline.store();
+        if let Some(ending) = store.ending(turn, slot).filter(|it| !it.has_ended()) {
+            self.send(turn, trace, ending.record());
+            store.end(turn, ending, keeps);
+        }
+        pipeline.record_released();
+    }
+
+    #[inline(always)]
+    fn send(&self, turn: Turn<'_>, trace: &Arc<Trace>, record: &Record) {
+        let pipeline = trace.pipeline();
+        if self.own_decision == Some(false) || pipeline.is_special() {
             // Recorded for somebody in this process, and for nobody else.
             if self.own_decision == Some(false) || pipeline.forgets() {
                 return pipeline.forget(turn, self.own_decision == Some(false));
@@ -168,17 +191,14 @@ impl Span {
             if let Some(keep) = pipeline.keep() {
                 self.ask_to_keep(turn, keep, record);
             }
-            let (scope, follows) = (self.tracer.scope(), self.own_decision.is_none());
-            let span = record.measured(SPANS, &facts);
-            self.trace().add(turn, scope, follows, self.is_root, &span);
-        };
-        let store = pipeline.store();
-        if keeps {
-            store.keep(turn, slot, write);
-        } else {
-            store.release(turn, slot, write);
         }
-        pipeline.record_released();
+        let add = Add {
+            span: self,
+            trace,
+            turn,
+            record,
+        };
+        self.with_facts(turn, trace, add);
     }
 
     /// Asks that its trace be kept, if that is undecided and the span gives a reason.
@@ -210,7 +230,7 @@ impl Span {
         }
         let had_record = self.slot.is_none_or(|slot| {
             let pipeline = self.trace().pipeline();
-            let released = pipeline.store().release(turn, slot, |_| ()).is_some();
+            let released = pipeline.store().release(turn, slot);
             pipeline.record_released();
             released
         });
@@ -221,21 +241,151 @@ impl Span {
     }
 }
 
-impl Disguise {
-    #[cold]
-    fn facts(&self) -> Facts<'_> {
-        Facts {
-            trace_id: self.context.trace_id,
-            span_id: self.context.span_id,
-            random: self.context.random,
-            trace_state: self.context.trace_state.as_deref(),
-            parent_id: self.parent.map(|(id, _)| id),
-            parent_is_remote: self.parent.is_some_and(|(_, is_remote)| is_remote),
-            kind: self.kind,
-            start_time_ns: self.start_time_ns,
-            end_time_ns: self.end_time_ns.max(self.start_time_ns),
-            status: self.status.code,
-            description: self.status.description.as_deref(),
-        }
+/// Work with a span's facts, of whichever kind they are.
+pub(super) trait WithFacts<R> {
+    fn with(self, facts: &impl Facts) -> R;
+}
+
+/// Adds the span to its trace.
+struct Add<'a> {
+    span: &'a Span,
+    trace: &'a Arc<Trace>,
+    turn: Turn<'a>,
+    record: &'a Record,
+}
+
+impl WithFacts<()> for Add<'_> {
+    #[inline(always)]
+    fn with(self, facts: &impl Facts) {
+        let Self {
+            span,
+            trace,
+            turn,
+            record,
+        } = self;
+        let (scope, follows) = (span.tracer.scope(), span.own_decision.is_none());
+        let measured = record.measured(facts);
+        trace.add(turn, scope, follows, span.is_root, &measured);
+    }
+}
+
+#[cold]
+fn with_disguise<R>(work: impl WithFacts<R>, disguise: &Disguise) -> R {
+    work.with(disguise)
+}
+
+/// A span as its handle knows it.
+struct Ended<'a> {
+    span: &'a Span,
+    trace: &'a Trace,
+    words: &'a Words,
+    turn: Turn<'a>,
+}
+
+impl Facts for Ended<'_> {
+    #[inline(always)]
+    fn trace_id(&self) -> TraceId {
+        self.trace.trace_id()
+    }
+
+    #[inline(always)]
+    fn span_id(&self) -> SpanId {
+        self.span.span_id
+    }
+
+    #[inline(always)]
+    fn random(&self) -> bool {
+        self.trace.random()
+    }
+
+    #[inline(always)]
+    fn trace_state(&self) -> Option<&str> {
+        self.span.trace_state_in(self.trace).map(AsRef::as_ref)
+    }
+
+    #[inline(always)]
+    fn parent_id(&self) -> Option<SpanId> {
+        self.span.parent_id
+    }
+
+    #[inline(always)]
+    fn parent_is_remote(&self) -> bool {
+        self.span.parent_is_remote
+    }
+
+    #[inline(always)]
+    fn kind(&self) -> SpanKind {
+        self.span.kind
+    }
+
+    #[inline(always)]
+    fn start_time_ns(&self) -> u64 {
+        self.span.start_time_ns.get(self.turn)
+    }
+
+    /// Given by hand through OpenTelemetry's API it may be before the start: no reader knows what to do
+    /// with that.
+    #[inline(always)]
+    fn end_time_ns(&self) -> u64 {
+        self.span
+            .end_time_ns
+            .get(self.turn)
+            .max(self.start_time_ns())
+    }
+
+    #[inline(always)]
+    fn status(&self) -> StatusCode {
+        self.span.status.get(self.turn)
+    }
+
+    #[inline(always)]
+    fn description(&self) -> Option<&str> {
+        self.words.description()
+    }
+}
+
+impl Facts for Disguise {
+    fn trace_id(&self) -> TraceId {
+        self.context.trace_id
+    }
+
+    fn span_id(&self) -> SpanId {
+        self.context.span_id
+    }
+
+    fn random(&self) -> bool {
+        self.context.random
+    }
+
+    fn trace_state(&self) -> Option<&str> {
+        self.context.trace_state.as_deref()
+    }
+
+    fn parent_id(&self) -> Option<SpanId> {
+        self.parent.map(|(id, _)| id)
+    }
+
+    fn parent_is_remote(&self) -> bool {
+        self.parent.is_some_and(|(_, is_remote)| is_remote)
+    }
+
+    fn kind(&self) -> SpanKind {
+        self.kind
+    }
+
+    fn start_time_ns(&self) -> u64 {
+        self.start_time_ns
+    }
+
+    fn end_time_ns(&self) -> u64 {
+        self.end_time_ns.max(self.start_time_ns)
+    }
+
+    fn status(&self) -> StatusCode {
+        self.status.code
+    }
+
+    fn description(&self) -> Option<&str> {
+        self.status.description.as_deref()
     }
 }

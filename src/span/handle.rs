@@ -1,20 +1,21 @@
 //! Who owns a span, and the boxes that spans are in.
 
+use std::sync::Arc;
+
 use super::{Phase, Span, Words};
 use crate::context::{SpanKind, StatusCode};
 use crate::id::SpanId;
 use crate::trace::Trace;
 use crate::tracer::Tracer;
-use crate::turn::{Guarded, Turn, TurnCell};
+use crate::turn::{Guarded, Spares, Turn, TurnCell};
 
 /// A span as its owner holds it. It stays in its box, which is used again: to move it would cost as
-/// much as to begin it. Its owner calls [`Handle::discard`] when it dies.
-#[derive(Debug)]
+/// much as to begin it. Its owner calls [`Handle::rest`] or [`Handle::discard`] when it dies.
+#[derive(Debug, Default)]
 pub struct Handle(Option<Box<Span>>);
 
 /// Boxes of spans whose handles have died.
-static SPARE: Guarded<Vec<Box<Span>>> = Guarded::new(Vec::new());
-const MAX_SPARE: usize = 256;
+static SPARE: Guarded<Spares<Box<Span>, 256>> = Guarded::new(Spares::new());
 
 impl std::ops::Deref for Handle {
     type Target = Span;
@@ -26,53 +27,79 @@ impl std::ops::Deref for Handle {
 }
 
 impl Handle {
-    /// A span that `begin` begins: all but the fields for its end.
+    /// A span to be begun: all but the fields for its end.
     #[inline(always)]
-    pub(crate) fn new(
-        turn: Turn<'_>,
-        tracer: &'static Tracer,
-        begin: impl FnOnce(&mut Span),
-    ) -> Self {
-        let spare = SPARE.borrow(turn).pop();
-        let mut span = spare.unwrap_or_else(|| Span::blank(tracer));
+    pub(crate) fn begin(&mut self, turn: Turn<'_>, tracer: &'static Tracer) -> &mut Span {
+        let span = self.0.get_or_insert_with(|| Self::spare(turn, tracer));
         span.tracer = tracer;
         span.ended = TurnCell::new(false);
         span.kept = TurnCell::new(false);
         span.status = TurnCell::new(StatusCode::Unset);
-        begin(&mut span);
-        Self(Some(span))
+        span
     }
 
-    /// The handle dies. If it is unfinished it takes its span along, which is counted and named;
-    /// the finished children go on.
     #[inline]
-    pub fn discard(&mut self, turn: Turn<'_>) {
-        let Some(mut span) = self.0.take() else {
+    fn spare(turn: Turn<'_>, tracer: &'static Tracer) -> Box<Span> {
+        let spare = SPARE.borrow(turn).pop();
+        spare.unwrap_or_else(|| Span::blank(tracer))
+    }
+
+    /// The handle dies, and keeps the box for the next span that begins in it. If it is unfinished it
+    /// takes its span along, which is counted and named; the finished children go on.
+    #[inline(always)]
+    pub fn rest(&mut self, turn: Turn<'_>) {
+        let Some(span) = &mut self.0 else {
+            return;
+        };
+        // None: it is at rest already.
+        let Some(trace) = &span.trace else {
             return;
         };
         // In a forked child the trace and all that belongs to it is the parent's.
-        if span.is_inherited() {
+        if trace.pipeline().is_inherited() {
+            self.0 = None;
             return;
         }
         if span.is_unfinished(turn) {
             span.abandon(turn);
-        } else if let Some(slot) = span.slot.filter(|_| span.kept.get(turn)) {
-            // To be read, and now nobody can.
-            span.trace().pipeline().store().release(turn, slot, |_| ());
+        } else if span.kept.get(turn) {
+            span.stop_keeping(turn);
         }
         if let Some(trace) = span.trace.take() {
             Trace::let_go(trace, turn);
         }
         span.words.get_mut().clear();
-        span.own_trace_state = None;
-        let mut spare = SPARE.borrow(turn);
-        if spare.len() < MAX_SPARE {
-            spare.push(span);
+        if span.own_trace_state.is_some() {
+            span.own_trace_state = None;
+        }
+    }
+
+    /// The same, and the box is for anybody.
+    pub fn discard(&mut self, turn: Turn<'_>) {
+        self.rest(turn);
+        if let Some(span) = self.0.take() {
+            SPARE.borrow(turn).push(span);
         }
     }
 }
 
 impl Span {
+    /// A span that begins has a trace from now on.
+    #[inline(always)]
+    pub(crate) fn belong_to(&mut self, trace: Arc<Trace>) {
+        // It was at rest, so there is none to let go of, and no code to do that.
+        debug_assert!(self.trace.is_none());
+        std::mem::forget(self.trace.replace(trace));
+    }
+
+    /// Its record was kept to be read, and now nobody can.
+    #[cold]
+    fn stop_keeping(&self, turn: Turn<'_>) {
+        if let Some(slot) = self.slot {
+            self.trace().pipeline().store().release(turn, slot);
+        }
+    }
+
     /// A span that has not begun.
     #[cold]
     fn blank(tracer: &'static Tracer) -> Box<Self> {

@@ -2,7 +2,7 @@
 
 use super::{AlreadyLinked, Phase, Span};
 use crate::context::StatusCode;
-use crate::record::{Distinct, Record, Rules, Target};
+use crate::record::{Record, Rules, Target};
 use crate::turn::Turn;
 use crate::value::{Encode, Value};
 
@@ -22,8 +22,19 @@ impl Span {
     // One function for each type: a value that passes through memory waits there.
     #[inline(never)]
     fn set<V: Encode>(&self, turn: Turn<'_>, key: &str, value: V) {
-        let rules = self.rules();
-        self.write(turn, |record| record.set(key, value, rules));
+        let Some(slot) = self.slot else { return };
+        let pipeline = self.trace().pipeline();
+        if pipeline.is_inherited() {
+            return;
+        }
+        let rules = Rules {
+            limits: pipeline.limits(),
+            surplus: self.tracer.surplus(),
+        };
+        match pipeline.store().open(turn, slot) {
+            Some(mut record) => record.set(key, value, rules),
+            None => pipeline.counters().ignored_writes.add(1),
+        }
     }
 
     /// Counts attributes that were left out before they came here.
@@ -60,14 +71,12 @@ impl Span {
         self.trace().pipeline().limits().attribute_per_event_count
     }
 
-    /// Adds an event now, to which `fill` adds attributes whose keys differ, as many as it may have.
-    /// It must not call Python.
-    #[inline(always)]
+    /// Adds an event now, with attributes whose keys differ, no more than it may have.
     pub fn add_event_of_distinct(
         &self,
         turn: Turn<'_>,
         name: &str,
-        fill: impl FnOnce(&mut Distinct<'_>),
+        attributes: &[(&str, Value<'_>)],
     ) {
         if self.slot.is_none() {
             return;
@@ -75,7 +84,7 @@ impl Span {
         let time_ns = self.trace().now_ns();
         let rules = self.rules();
         self.write(turn, |record| {
-            record.add_event_of_distinct(name, time_ns, rules, fill);
+            record.add_event_of_distinct(name, time_ns, attributes, rules);
         });
     }
 

@@ -56,7 +56,7 @@ fn finish_a_span(pipeline: &Arc<Pipeline>) {
             pipeline.queue.reserve(turn::take().turn(), 1, 2);
         },
     );
-    pipeline.enqueue(None, slot.take().expect("a span was added"));
+    pipeline.enqueue(None, slot.take().expect("a span was added"), 1);
 }
 
 fn start(tracer: &'static Tracer, pipeline: &Arc<Pipeline>, parent: Parent<'_>) -> Handle {

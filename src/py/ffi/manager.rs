@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_ulong, c_void};
+use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, offset_of, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -16,9 +17,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
+use super::dead::{Dead, revive};
 use super::method::guarded;
 use super::turn;
-use crate::turn::Guarded;
 
 /// What a context manager does.
 pub(crate) trait Manager: Sized + Send + 'static {
@@ -36,9 +37,12 @@ pub(crate) trait Manager: Sized + Send + 'static {
         py: Python<'py>,
         function: Borrowed<'_, 'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>>;
-    /// The object dies, and nothing of Python's may be left in it. PyO3 does not know that the thread
-    /// is attached: see [`super::Method`].
-    fn let_go(&mut self, py: Python<'_>);
+    /// The content of a new object, before it begins.
+    fn blank() -> Self;
+    /// The object dies: its content lets go of all that it holds, and rests until another begins in it:
+    /// to move one there would cost as much as to make it. PyO3 does not know that the thread is
+    /// attached: see [`super::Method`].
+    fn rest(&mut self, py: Python<'_>);
 }
 
 #[repr(C)]
@@ -53,16 +57,12 @@ struct Object<T> {
 /// The type, and the memory of objects that died.
 pub(crate) struct Kind<T> {
     class: Py<PyType>,
-    free: Guarded<Vec<Memory<T>>>,
+    dead: Dead,
+    of: PhantomData<fn() -> T>,
 }
 
-struct Memory<T>(*mut Object<T>);
-
-// SAFETY: memory that belongs to nobody may be used by any thread, one at a time: it is guarded.
-unsafe impl<T> Send for Memory<T> {}
-
 /// Memory of more objects than these is given back.
-const MOST_FREE: usize = 64;
+const MOST_DEAD: usize = 64;
 
 impl<T: Manager> Kind<T> {
     const FLAGS: c_ulong = ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_HAVE_VECTORCALL;
@@ -107,7 +107,8 @@ impl<T: Manager> Kind<T> {
         class.setattr("__exit__", &descriptor)?;
         Ok(Self {
             class: class.unbind(),
-            free: Guarded::new(Vec::new()),
+            dead: Dead::new(),
+            of: PhantomData,
         })
     }
 
@@ -116,33 +117,44 @@ impl<T: Manager> Kind<T> {
         self.class.bind(py)
     }
 
-    /// An object with the content that `content` makes, in its place. It must not call Python.
+    /// An object whose content `begin` begins, where it is. It must not call Python.
     #[inline(always)]
     pub(crate) fn make<'py>(
         &self,
         py: Python<'py>,
-        content: impl FnOnce() -> T,
+        begin: impl FnOnce(&mut T),
     ) -> PyResult<Bound<'py, PyAny>> {
         let class = self.class.as_ptr().cast::<ffi::PyTypeObject>();
-        let free = self.free.borrow(turn(py)).pop();
-        // SAFETY: `class` is the heap type that `new` made for `Object<T>`, without garbage
-        // collection. Memory from the list is a dead object of that type (see `dealloc`), which
-        // PyObject_Init makes a new one; other memory comes from PyType_GenericAlloc, zeroed. Either
-        // way there is one reference, and nobody has it before the fields are written; should `content`
-        // panic, nobody ever has.
+        // SAFETY: what died is an object of the type, whole, with its content at rest (`dealloc`), or a
+        // new one (`allocate`), and holds the type. Nobody has it before its content has begun; should
+        // `begin` panic, nobody ever has.
         unsafe {
-            let object = match free {
-                Some(Memory(memory)) => ffi::PyObject_Init(memory.cast(), class),
-                None => ffi::PyType_GenericAlloc(class, 0),
+            let object = match self.dead.pop(turn(py)) {
+                Some(object) => object,
+                None => self.allocate(py)?,
             };
+            begin(&mut (*object.cast::<Object<T>>()).content);
+            revive(object, class);
+            Ok(Bound::from_owned_ptr(py, object))
+        }
+    }
+
+    #[cold]
+    fn allocate(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        let class = self.class.as_ptr().cast::<ffi::PyTypeObject>();
+        // SAFETY: `class` is the heap type that `new` made for `Object<T>`, without garbage collection:
+        // memory of it, zeroed, with a reference to it, which nobody else has (CPython C API,
+        // PyType_GenericAlloc; null with an exception set).
+        unsafe {
+            let object = ffi::PyType_GenericAlloc(class, 0);
             if object.is_null() {
                 return Err(PyErr::fetch(py));
             }
             let made = object.cast::<Object<T>>();
-            ptr::write(&raw mut (*made).content, ManuallyDrop::new(content()));
+            ptr::write(&raw mut (*made).content, ManuallyDrop::new(T::blank()));
             ptr::write(&raw mut (*made).vectorcall, Some(call::<T>));
             ptr::write(&raw mut (*made).asked, Cell::new(false));
-            Ok(Bound::from_owned_ptr(py, object))
+            Ok(object)
         }
     }
 }
@@ -172,29 +184,24 @@ fn make_type<'py>(
 
 unsafe extern "C" fn dealloc<T: Manager>(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls this once for an object of the type, from a thread that is attached,
-    // when the last reference is gone. The content is dropped where it is, once, before its memory
-    // goes to the list; a heap type is held by each of its objects.
+    // when the last reference is gone: the content is nobody else's. A heap type is held by each of its
+    // objects, dead or alive, until the memory is freed.
     unsafe {
         let py = Python::assume_attached();
-        let class = ffi::Py_TYPE(object);
-        let object = object.cast::<Object<T>>();
-        let content = &mut (*object).content;
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            content.let_go(py);
-            ManuallyDrop::drop(content);
-        }));
-        let kept = T::kind().is_some_and(|kind| {
-            let mut free = kind.free.borrow(turn(py));
-            let keeps = free.len() < MOST_FREE;
-            if keeps {
-                free.push(Memory(object));
+        let dead = &mut *object.cast::<Object<T>>();
+        let rests = catch_unwind(AssertUnwindSafe(|| dead.content.rest(py)));
+        dead.asked.set(false);
+        match T::kind() {
+            Some(kind) if rests.is_ok() && kind.dead.count(turn(py)) < MOST_DEAD => {
+                kind.dead.push(turn(py), object);
             }
-            keeps
-        });
-        if !kept {
-            ffi::PyObject_Free(object.cast());
+            _ => {
+                let class = ffi::Py_TYPE(object);
+                ManuallyDrop::drop(&mut dead.content);
+                ffi::PyObject_Free(object.cast());
+                ffi::Py_DECREF(class.cast());
+            }
         }
-        ffi::Py_DECREF(class.cast());
     }
 }
 

@@ -2,6 +2,7 @@
 //! interpreter's lock as the core's turn.
 #![allow(unsafe_code, reason = "calls of CPython's C API")]
 
+mod dead;
 mod manager;
 mod method;
 mod peek;
@@ -9,6 +10,7 @@ mod recycle;
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
+use std::sync::atomic::AtomicUsize;
 
 use pyo3::PyClass;
 use pyo3::ffi;
@@ -87,6 +89,8 @@ pub(crate) struct ContextVar {
     object: Py<PyAny>,
     /// As contexts find it by.
     hash: u32,
+    /// Where in the root of a context's map it was found last.
+    slot: AtomicUsize,
 }
 
 /// What [`ContextVar::set`] gives and [`ContextVar::reset`] takes.
@@ -124,10 +128,12 @@ impl ContextVar {
         Ok(Self {
             object: variable.unbind(),
             hash: if hash == u32::MAX { u32::MAX - 1 } else { hash },
+            slot: AtomicUsize::new(0),
         })
     }
 
     /// The value in the current context, else the variable's default, if there is one.
+    #[inline(always)]
     pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut value = ptr::null_mut();
         // SAFETY: the variable is a ContextVar and `value` outlives the call, which leaves a new

@@ -4,6 +4,7 @@
 
 use std::ffi::CStr;
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 use pyo3::Borrowed;
 use pyo3::ffi;
@@ -31,6 +32,8 @@ static LAYOUT: OnceLock<Option<Layout>> = OnceLock::new();
 const MAP: usize = 3;
 /// Of the map: the root of its nodes.
 const ROOT: usize = 2;
+/// Of a bitmap node: how many slots it has.
+const LENGTH: usize = 2;
 /// Of a bitmap node, after its head and length: which of 32 slots are taken, in the low half.
 const TAKEN: usize = 3;
 /// Of a bitmap node: pairs of a variable and its value, or of nothing and the node below.
@@ -88,6 +91,17 @@ pub(crate) fn sole_value<'py>(
             return None;
         }
         let mut hash = variable.hash;
+        // Where it was the last time: nearly always it still is.
+        if ffi::Py_TYPE(node) == layout.bitmap_node && ffi::Py_REFCNT(node) == 1 {
+            let slot = variable.slot.load(Ordering::Relaxed);
+            if slot < word(node, LENGTH) as usize
+                && word(node, SLOTS + slot) == variable.object.as_ptr()
+            {
+                let value = word(node, SLOTS + slot + 1);
+                return (ffi::Py_REFCNT(value) == 1)
+                    .then(|| (Borrowed::from_ptr(py, value), current));
+            }
+        }
         loop {
             if ffi::Py_TYPE(node) != layout.bitmap_node || ffi::Py_REFCNT(node) != 1 {
                 return None;
@@ -100,6 +114,7 @@ pub(crate) fn sole_value<'py>(
             let slot = SLOTS + 2 * (taken & (bit - 1)).count_ones() as usize;
             let (key, value) = (word(node, slot), word(node, slot + 1));
             if key == variable.object.as_ptr() {
+                variable.slot.store(slot - SLOTS, Ordering::Relaxed);
                 return (ffi::Py_REFCNT(value) == 1)
                     .then(|| (Borrowed::from_ptr(py, value), current));
             }

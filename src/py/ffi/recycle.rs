@@ -1,6 +1,7 @@
-//! Objects of a PyO3 class whose memory is used again at once. Making and freeing one through PyO3
-//! and CPython's allocator costs some 60 ns more.
+//! Objects of a PyO3 class that are used again at once, with what their values have made for
+//! themselves. Making and freeing one through PyO3 and CPython's allocator costs some 60 ns more.
 
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -11,25 +12,25 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 
+use super::dead::{Dead, revive};
 use super::{NoCollection, dropping, turn};
-use crate::turn::Guarded;
 
-/// A class whose dead objects are kept.
+/// A class whose dead objects are kept, with their values.
 pub(crate) trait Recycled: PyClass<Frozen = True> + Sync {
     /// Where they are kept.
     fn bin() -> &'static Bin<Self>;
+    /// The value of a new object, before it begins.
+    fn blank() -> Self;
+    /// The object dies: the value lets go of all that it holds, but for what the next one can use.
+    fn rest(&mut self, py: Python<'_>);
 }
 
-/// Dead objects of a class.
+/// Dead objects of a class, with values at rest.
 pub(crate) struct Bin<T> {
     facts: OnceLock<Facts>,
-    free: Guarded<Vec<Memory<T>>>,
+    dead: Dead,
+    of: PhantomData<fn() -> T>,
 }
-
-struct Memory<T>(*mut ffi::PyObject, std::marker::PhantomData<T>);
-
-// SAFETY: memory that belongs to nobody may be used by any thread, one at a time: it is guarded.
-unsafe impl<T> Send for Memory<T> {}
 
 /// What is the same for all objects of the class.
 struct Facts {
@@ -50,25 +51,26 @@ unsafe impl Send for Facts {}
 unsafe impl Sync for Facts {}
 
 /// Memory of more objects than these is given back.
-const MOST_FREE: usize = 256;
+const MOST_DEAD: usize = 256;
 
 impl<T: Recycled> Bin<T> {
     pub(crate) const fn new() -> Self {
         Self {
             facts: OnceLock::new(),
-            free: Guarded::new(Vec::new()),
+            dead: Dead::new(),
+            of: PhantomData,
         }
     }
 
-    /// Makes the class keep its dead objects: before the first, but for a `sample` that is no use.
-    pub(crate) fn install(&self, py: Python<'_>, sample: T) -> PyResult<()>
+    /// Makes the class keep its dead objects: before the first.
+    pub(crate) fn install(&self, py: Python<'_>) -> PyResult<()>
     where
         T: Into<PyClassInitializer<T>>,
     {
         // CPython 3.11 makes the `__dict__` while the object, which its collector knows already, has
         // no value yet.
         let none = NoCollection::begin(py);
-        let sample = Bound::new(py, sample)?;
+        let sample = Bound::new(py, T::blank())?;
         drop(none);
         let class = sample
             .as_any()
@@ -97,68 +99,80 @@ impl<T: Recycled> Bin<T> {
         Ok(())
     }
 
-    /// An object of the class.
+    /// An object of the class, whose value `begin` begins. It must not run Python code.
     #[inline]
-    pub(crate) fn make<'py>(&'static self, py: Python<'py>, value: T) -> PyResult<Bound<'py, T>> {
-        Ok(self.place(py)?.fill(py, value))
+    pub(crate) fn make<'py>(
+        &'static self,
+        py: Python<'py>,
+        begin: impl FnOnce(&mut T),
+    ) -> PyResult<Bound<'py, T>> {
+        let mut place = self.place(py)?;
+        begin(place.value());
+        Ok(place.live(py))
     }
 
-    /// Memory for an object. This may run the collector, and so any code.
-    #[inline]
+    /// An object to be. This may run the collector, and so any code.
+    #[inline(always)]
     pub(crate) fn place(&'static self, py: Python<'_>) -> PyResult<Place<T>> {
-        let memory = self.free.borrow(turn(py)).pop();
-        let facts = self.facts.get().expect("the class keeps its dead objects");
-        let (object, is_dead) = match memory {
-            Some(Memory(object, _)) => (object, true),
-            None => (facts.allocate(py)?, false),
+        let (object, facts) = match (self.dead.pop(turn(py)), self.facts.get()) {
+            (Some(object), Some(facts)) => (object, facts),
+            (_, facts) => Self::allocate(py, facts)?,
         };
         Ok(Place {
             object,
-            is_dead,
             facts,
             bin: self,
         })
     }
+
+    #[cold]
+    fn allocate(
+        py: Python<'_>,
+        facts: Option<&'static Facts>,
+    ) -> PyResult<(*mut ffi::PyObject, &'static Facts)> {
+        let facts = facts.expect("the class keeps its dead objects");
+        let object = facts.allocate(py)?;
+        // SAFETY: a new object of the class has room for its value where PyO3 keeps it.
+        unsafe { ptr::write(object.byte_add(facts.offset).cast::<T>(), T::blank()) };
+        Ok((object, facts))
+    }
 }
 
-/// Memory for an object of a class.
+/// An object to be: dead, with a value that is at rest.
 pub(crate) struct Place<T: Recycled> {
     object: *mut ffi::PyObject,
-    /// It has been an object before.
-    is_dead: bool,
     facts: &'static Facts,
     bin: &'static Bin<T>,
 }
 
 impl<T: Recycled> Place<T> {
-    /// The object with its value, which the compiler makes where it belongs.
+    /// The value, at rest, to be begun where it is. Whoever begins it must not run Python code before
+    /// [`Self::live`].
     #[inline(always)]
-    pub(crate) fn fill(self, py: Python<'_>, value: T) -> Bound<'_, T> {
+    pub(crate) fn value(&mut self) -> &mut T {
+        // SAFETY: the object is whole, of the class, and nobody has it: neither a reference nor the
+        // collector. The value is where PyO3 keeps it.
+        unsafe { &mut *self.object.byte_add(self.facts.offset).cast::<T>() }
+    }
+
+    /// The object, whose value has begun.
+    #[inline(always)]
+    pub(crate) fn live(self, py: Python<'_>) -> Bound<'_, T> {
         let place = ManuallyDrop::new(self);
-        // SAFETY: the memory is a whole object of the class, dead and without a value (`dealloc`),
-        // which PyObject_Init gives one reference that nobody else has, or a new one, zeroed; the
-        // collector knows of neither. The value goes where PyO3 keeps it. Everything else in the
-        // object is zero, and means that there is no `__dict__` and no weak reference.
+        // SAFETY: the object is whole, of the class, which it holds, and nobody has it. Everything in it
+        // but the value is zero, and means that there is no `__dict__` and no weak reference.
         unsafe {
-            if place.is_dead {
-                ffi::PyObject_Init(place.object, place.facts.class);
-            }
-            ptr::write(place.object.byte_add(place.facts.offset).cast::<T>(), value);
+            revive(place.object, place.facts.class);
             Bound::from_owned_ptr(py, place.object).cast_into_unchecked()
         }
     }
 }
 
-/// What was not needed is kept.
+/// What was not needed is kept: it is at rest still, since nobody begins one without need.
 impl<T: Recycled> Drop for Place<T> {
     fn drop(&mut self) {
-        let py = dropping();
-        if !self.is_dead {
-            // SAFETY: the object, which nobody else has, is one of the class, which it holds.
-            unsafe { ffi::Py_DECREF(self.facts.class.cast()) };
-        }
-        let memory = Memory(self.object, std::marker::PhantomData);
-        self.bin.free.borrow(turn(py)).push(memory);
+        // SAFETY: it is as `Bin::place` took it, from the bin or new.
+        unsafe { self.bin.dead.push(turn(dropping()), self.object) };
     }
 }
 
@@ -193,23 +207,29 @@ unsafe extern "C" fn dealloc<T: Recycled>(object: *mut ffi::PyObject) {
     let Some(facts) = bin.facts.get() else { return };
     // SAFETY: CPython calls this once for an object of the class, from a thread that is attached,
     // when the last reference is gone. The object leaves the collector and its weak references are
-    // cleared, as tp_dealloc must; the value is moved out and dropped, as PyO3 would, once. What
-    // does not fit the bin PyO3 does itself. The class is final, and held by each of its objects.
+    // cleared, as tp_dealloc must; then nobody can reach the value, which is put to rest. What does
+    // not fit the bin PyO3 drops. The class is final, and held by each of its objects, dead or alive.
     unsafe {
         let py = Python::assume_attached();
-        let has_dict = facts.dict.is_some_and(|offset| !is_null(object, offset));
-        if has_dict || bin.free.borrow(turn(py)).len() >= MOST_FREE {
-            return (facts.dealloc)(object);
+        if let Some(dict) = facts.dict {
+            if !is_null(object, dict) {
+                return (facts.dealloc)(object);
+            }
+            // Only classes with a `__dict__` have anything for the collector.
+            ffi::PyObject_GC_UnTrack(object.cast());
         }
-        ffi::PyObject_GC_UnTrack(object.cast());
         if facts.weak == 0 || !is_null(object, facts.weak) {
             ffi::PyObject_ClearWeakRefs(object);
         }
-        let value = object.byte_add(facts.offset).cast::<T>();
-        let _ = catch_unwind(AssertUnwindSafe(|| ptr::drop_in_place(value)));
-        bin.free
-            .borrow(turn(py))
-            .push(Memory(object, std::marker::PhantomData));
-        ffi::Py_DECREF(facts.class.cast());
+        let value = &mut *object.byte_add(facts.offset).cast::<T>();
+        // A panic must not reach CPython. What is left of the object is nobody's then.
+        if catch_unwind(AssertUnwindSafe(|| value.rest(py))).is_err() {
+            return;
+        }
+        if bin.dead.count(turn(py)) < MOST_DEAD {
+            bin.dead.push(turn(py), object);
+        } else {
+            (facts.dealloc)(object);
+        }
     }
 }

@@ -8,9 +8,9 @@ use pyo3::exceptions::{PyBaseException, PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use super::context::{Entered, Left, enter, leave};
+use super::context::{Entered, InPlace, Left, enter, leave, leave_in_place};
 use super::span::PyOtelSpan;
-use super::start::Arguments;
+use super::start::{Arguments, Brief};
 use super::tracer::PyOtelTracer;
 use crate::py::ffi::{Kind, Manager, dropping, turn};
 use crate::turn::Guarded;
@@ -30,6 +30,8 @@ struct State {
     entered: bool,
     /// Ours, or the API's that travels on where nothing is traced.
     span: Option<Py<PyAny>>,
+    /// One of them is set while the span is current because of this block.
+    in_place: Option<InPlace>,
     current: Option<Entered>,
 }
 
@@ -55,10 +57,47 @@ impl OtelBlock {
     }
 
     /// The object that Python holds.
-    #[inline]
     pub(super) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         KIND.get_or_try_init(py, || Kind::new(py))?
-            .make(py, || self)
+            .make(py, |block| *block = self)
+    }
+
+    /// Says on the span what left its block.
+    #[cold]
+    fn tell(&self, span: &Bound<'_, PyOtelSpan>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !error.is_instance_of::<PyException>() {
+            return Ok(());
+        }
+        let (record, status) = (
+            self.arguments().record_exception,
+            self.arguments().set_status_on_exception,
+        );
+        // PyO3 learns that the thread is attached, and lets go of errors at once.
+        Python::try_attach(|py| {
+            let error = error.cast::<PyBaseException>()?;
+            span.get().fail(py, error, false, record, status)
+        })
+        .unwrap_or(Ok(()))
+    }
+
+    /// The object that Python holds, for a span with a name, a kind, and what else may be given.
+    #[inline(always)]
+    pub(super) fn make<'py>(
+        tracer: &Bound<'py, PyOtelTracer>,
+        arguments: &Brief<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = tracer.py();
+        let made = match KIND.get(py) {
+            Some(made) => made,
+            None => KIND.get_or_try_init(py, || Kind::new(py))?,
+        };
+        made.make(py, |block| {
+            // It was at rest: there is nothing to let go of, and no code to do that.
+            std::mem::forget(block.tracer.replace(tracer.clone().unbind()));
+            std::mem::forget(block.arguments.replace(arguments.keep()));
+            block.end_on_exit = true;
+            block.state.get_mut().entered = false;
+        })
     }
 
     /// A block with the same arguments, not entered.
@@ -68,12 +107,18 @@ impl OtelBlock {
     }
 
     /// Makes current again what was before.
+    #[inline(always)]
     fn restore(&self, py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<()> {
-        let current = self.state.borrow(turn(py)).current.take();
-        let Some(entered) = current else {
-            return Ok(());
+        let (in_place, current) = {
+            let mut state = self.state.borrow(turn(py));
+            (state.in_place.take(), state.current.take())
         };
-        if leave(py, entered)? == Left::Here {
+        let left = match (in_place, current) {
+            (Some(entered), _) => leave_in_place(py, entered, span)?,
+            (None, Some(entered)) => leave(py, entered)?,
+            (None, None) => Left::Here,
+        };
+        if left == Left::Here {
             return Ok(());
         }
         if let Ok(span) = span.cast_exact::<PyOtelSpan>() {
@@ -82,6 +127,11 @@ impl OtelBlock {
         }
         Ok(())
     }
+}
+
+#[cold]
+fn entered_twice() -> PyErr {
+    PyRuntimeError::new_err("a block can be entered once: call start_as_current_span for each")
 }
 
 static KIND: PyOnceLock<Kind<OtelBlock>> = PyOnceLock::new();
@@ -96,11 +146,16 @@ impl Manager for OtelBlock {
 
     fn enter<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if std::mem::replace(&mut self.state.borrow(turn(py)).entered, true) {
-            return Err(PyRuntimeError::new_err(
-                "a block can be entered once: call start_as_current_span for each",
-            ));
+            return Err(entered_twice());
         }
-        let span = self.arguments().start(self.tracer().bind(py))?;
+        let tracer = self.tracer().bind(py);
+        if let Some((span, entered)) = self.arguments().start_and_enter(tracer)? {
+            let mut state = self.state.borrow(turn(py));
+            state.span = Some(span.clone().into_any().unbind());
+            state.in_place = Some(entered);
+            return Ok(span.into_any());
+        }
+        let span = self.arguments().start(tracer)?;
         let entered = enter(py, &span)?;
         let mut state = self.state.borrow(turn(py));
         state.current = Some(entered);
@@ -117,19 +172,11 @@ impl Manager for OtelBlock {
         let Ok(span) = span.cast_exact::<PyOtelSpan>() else {
             return Ok(());
         };
-        let mut told = Ok(());
-        if error.is_instance_of::<PyException>() {
-            let (record, status) = (
-                self.arguments().record_exception,
-                self.arguments().set_status_on_exception,
-            );
-            // PyO3 learns that the thread is attached, and lets go of errors at once.
-            told = Python::try_attach(|_| {
-                let error = error.cast::<PyBaseException>()?;
-                span.get().fail(py, &error, false, record, status)
-            })
-            .unwrap_or(Ok(()));
-        }
+        let told = if error.is_none() {
+            Ok(())
+        } else {
+            self.tell(span, &error)
+        };
         if self.end_on_exit {
             PyOtelSpan::end_now(span)?;
         }
@@ -146,13 +193,26 @@ impl Manager for OtelBlock {
             .call_method1("decorate", (PyOtelTemplate(self.fresh(py)), function))
     }
 
-    fn let_go(&mut self, py: Python<'_>) {
+    fn blank() -> Self {
+        Self {
+            tracer: None,
+            arguments: None,
+            end_on_exit: true,
+            state: Guarded::default(),
+        }
+    }
+
+    #[inline]
+    fn rest(&mut self, py: Python<'_>) {
         drop(self.tracer.take().map(|tracer| tracer.into_bound(py)));
         if let Some(arguments) = self.arguments.take() {
             arguments.let_go(py);
         }
         let state = self.state.get_mut();
         drop(state.span.take().map(|span| span.into_bound(py)));
+        if let Some(entered) = state.in_place.take() {
+            entered.let_go(py);
+        }
         if let Some(entered) = state.current.take() {
             entered.let_go(py);
         }

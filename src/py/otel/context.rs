@@ -169,9 +169,9 @@ pub(crate) fn enter(py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<Entered
     }
     catch_up(py, api)?;
     let key = api.span_key.bind(py);
-    let sole = sole_context(py, api).filter(|context| context.len() < 2);
+    let sole = sole_context(py, api).filter(|(_, context)| context.len() < 2);
     let before = match sole {
-        Some(context) if has_only_span(api, &context)? => {
+        Some((_, context)) if has_only_span(api, &context)? => {
             let before = context.get_item(key)?;
             context.set_item(key, span)?;
             Before::Span(before.map(Bound::unbind))
@@ -194,6 +194,88 @@ pub(crate) fn enter(py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<Entered
         span: span.clone().unbind(),
         before,
     })
+}
+
+/// A span that was made current by a change in place, in a Context with nothing else in it.
+pub(super) struct InPlace {
+    context: Py<PyAny>,
+    /// What was current before, perhaps Python's None.
+    before: Option<Py<PyAny>>,
+}
+
+impl InPlace {
+    /// Lets go of what it holds; see [`crate::py::ffi::Method`].
+    pub(super) fn let_go(self, py: Python<'_>) {
+        drop(self.context.into_bound(py));
+        drop(self.before.map(|span| span.into_bound(py)));
+    }
+}
+
+/// What [`current`], a start and [`enter`] do, at one look: `start` starts a span under the current one,
+/// and must not run Python code. None, before anything was done, where it takes more than one.
+#[inline(always)]
+pub(super) fn start_and_enter<'py>(
+    py: Python<'py>,
+    start: impl FnOnce(Option<&Bound<'py, PyOtelSpan>>) -> Option<Bound<'py, PyOtelSpan>>,
+) -> PyResult<Option<(Bound<'py, PyOtelSpan>, InPlace)>> {
+    let api = api(py)?;
+    catch_up(py, api)?;
+    let Some((context, in_context)) = sole_context(py, api).filter(|(_, all)| all.len() < 2) else {
+        return Ok(None);
+    };
+    let key = api.span_key.bind(py);
+    let before = in_context.get_item(key)?;
+    let parent = match &before {
+        // Something else than a span is in it.
+        None if in_context.len() > 0 => return Ok(None),
+        Some(before) if !before.is_none() => match before.cast_exact::<PyOtelSpan>() {
+            Ok(parent) if !parent.get().is_left(py) => Some(parent),
+            _ => return Ok(None),
+        },
+        _ => None,
+    };
+    let context = context.to_owned().unbind();
+    let Some(span) = start(parent) else {
+        return Ok(None);
+    };
+    in_context.set_item(key, &span)?;
+    let before = before.map(Bound::unbind);
+    Ok(Some((span, InPlace { context, before })))
+}
+
+/// Makes current what was before [`start_and_enter`].
+#[inline(always)]
+pub(super) fn leave_in_place(
+    py: Python<'_>,
+    entered: InPlace,
+    span: &Bound<'_, PyAny>,
+) -> PyResult<Left> {
+    let api = api(py)?;
+    let InPlace { context, before } = entered;
+    let context = context.into_bound(py);
+    let before = before.map(|before| before.into_bound(py));
+    catch_up(py, api)?;
+    if let Some((current, in_context)) = sole_context(py, api) {
+        let is_left = before.as_ref().is_some_and(is_left);
+        if current.is(&context) && in_context.len() == 1 && !is_left {
+            let key = api.span_key.bind(py);
+            match &before {
+                Some(before) => in_context.set_item(key, before)?,
+                None => in_context.set_item(key, py.None())?,
+            }
+            if in_context.len() == 1 {
+                return Ok(Left::Here);
+            }
+            // Something else was in it, in the place of the span: the general way sees to that.
+        }
+    }
+    let before = before.filter(|before| !before.is_none());
+    let entered = Entered::In {
+        context: context.unbind(),
+        span: span.clone().unbind(),
+        before: Before::Span(before.map(Bound::unbind)),
+    };
+    leave(py, entered)
 }
 
 /// True for a dict with a span, or nothing.
@@ -331,7 +413,7 @@ fn comes_before(span: &Bound<'_, PyOtelSpan>, before: &Bound<'_, PyAny>) -> bool
 pub(crate) fn set(py: Python<'_>, span: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let api = api(py)?;
     catch_up(py, api)?;
-    if let Some(context) = sole_context(py, api) {
+    if let Some((_, context)) = sole_context(py, api) {
         let key = api.span_key.bind(py);
         return match span {
             Some(span) => context.set_item(key, span),
@@ -346,17 +428,20 @@ pub(crate) fn set(py: Python<'_>, span: Option<&Bound<'_, PyAny>>) -> PyResult<(
     module.call_method1("attach", (value,)).map(drop)
 }
 
-/// The current Context, if nobody else can see it.
+/// The current context of Python, and OpenTelemetry's Context in it, if nobody else can see that.
 #[inline]
-fn sole_context<'py>(py: Python<'py>, api: &Api) -> Option<Borrowed<'py, 'py, PyDict>> {
+fn sole_context<'py>(py: Python<'py>, api: &Api) -> Option<Sole<'py>> {
     if !api.in_place {
         return None;
     }
-    let (value, _) = sole_value(py, api.variable.as_ref()?)?;
+    let (value, context) = sole_value(py, api.variable.as_ref()?)?;
     let is_context = value.get_type_ptr() == api.context_class.as_ptr().cast();
     // A Context is a dict, and writes past its methods, which refuse all.
-    is_context.then(|| value.cast::<PyDict>().ok()).flatten()
+    let value = is_context.then(|| value.cast::<PyDict>().ok()).flatten()?;
+    Some((context, value))
 }
+
+type Sole<'py> = (Borrowed<'py, 'py, PyAny>, Borrowed<'py, 'py, PyDict>);
 
 /// A copy of the current Context with another span, or none.
 fn with_span<'py>(

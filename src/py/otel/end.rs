@@ -20,7 +20,29 @@ use crate::record::Rules;
 use crate::span::{Disguise, FinishError, Span};
 
 /// Ends a span; what it holds is sent. True if this was its first end.
+#[inline]
 pub(super) fn end(
+    span: &Bound<'_, PyOtelSpan>,
+    provider: &PyProvider,
+    end_time_ns: Option<u64>,
+) -> PyResult<bool> {
+    let py = span.py();
+    if provider.has_processor(py) {
+        return end_and_tell(span, provider, end_time_ns);
+    }
+    let core = span.get().core();
+    if !core.finish_readable(turn(py), end_time_ns) {
+        return Ok(false);
+    }
+    span.get().let_parent_go(py);
+    if core.is_root() {
+        lifecycle::deliver_at_root(py, core);
+    }
+    Ok(true)
+}
+
+#[inline(never)]
+fn end_and_tell(
     span: &Bound<'_, PyOtelSpan>,
     provider: &PyProvider,
     end_time_ns: Option<u64>,
@@ -43,22 +65,29 @@ pub(super) fn end(
     span.get().let_parent_go(py);
     core.complete_end(turn(py), keeps);
     told?;
-    if core.is_root() && !core.is_inherited() {
-        lifecycle::deliver(py, core.trace().pipeline());
+    if core.is_root() {
+        lifecycle::deliver_at_root(py, core);
     }
     Ok(true)
 }
 
 /// Who is to be told of a span of the native face: the processors of the provider over its pipeline.
-#[inline]
+#[inline(always)]
 pub(crate) fn processor_of_native<'py>(span: &Bound<'py, PySpan>) -> Option<Bound<'py, PyAny>> {
-    let processor = shared()?.processor(span.py())?;
+    processor_over(shared()?, span)
+}
+
+fn processor_over<'py>(
+    provider: &'static PyProvider,
+    span: &Bound<'py, PySpan>,
+) -> Option<Bound<'py, PyAny>> {
+    let processor = provider.processor(span.py())?;
     let core = span.get().core()?;
     (core.is_recorded() && !core.is_inherited()).then_some(processor)
 }
 
 /// True when somebody may have to be told of spans of the native face.
-#[inline]
+#[inline(always)]
 pub(crate) fn hears_of_natives(py: Python<'_>) -> bool {
     shared().is_some_and(|provider| provider.processor(py).is_some())
 }

@@ -10,10 +10,11 @@ use super::api::api;
 use super::attribute::{key, plain};
 use super::block::OtelBlock;
 use super::span::PyOtelSpan;
-use super::start::Arguments as StartArguments;
+use super::start::Brief;
 use super::tracer::PyOtelTracer;
 use crate::context::SpanKind;
 use crate::py::ffi::{Answer, Arguments, Method, ascii, install, none, slow, turn};
+use crate::value::Value;
 
 /// Puts the fast methods on their classes.
 pub(super) fn install_all(py: Python<'_>) -> PyResult<()> {
@@ -31,7 +32,7 @@ pub(super) fn install_all(py: Python<'_>) -> PyResult<()> {
 
 /// A name, and perhaps a kind, attributes and a Context, by name; None for anything else.
 #[inline(always)]
-fn start_arguments(arguments: &Arguments<'_, '_>) -> PyResult<Option<StartArguments>> {
+fn start_arguments<'a, 'py>(arguments: &Arguments<'a, 'py>) -> PyResult<Option<Brief<'a, 'py>>> {
     let Some((name, named)) = arguments.one_and_named() else {
         return Ok(None);
     };
@@ -42,17 +43,17 @@ fn start_arguments(arguments: &Arguments<'_, '_>) -> PyResult<Option<StartArgume
     for (key, value) in named {
         match ascii(&key) {
             Some("kind") => kind = api(name.py())?.kind_of(&value),
-            Some("attributes") => attributes = Some(value),
-            Some("context") => context = Some(value),
+            Some("attributes") => attributes = Some(value).filter(|came| !came.is_none()),
+            Some("context") => context = Some(value).filter(|came| !came.is_none()),
             _ => return Ok(None),
         }
     }
-    let mut read = StartArguments::of(&name, kind);
-    read.and(
-        attributes.as_deref().filter(|came| !came.is_none()),
-        context.as_deref().filter(|came| !came.is_none()),
-    );
-    Ok(Some(read))
+    Ok(Some(Brief {
+        name,
+        kind,
+        attributes,
+        context,
+    }))
 }
 
 struct StartSpan;
@@ -63,9 +64,10 @@ impl Method for StartSpan {
     slow!();
 
     fn call<'py>(this: &Bound<'py, PyOtelTracer>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
-        let Some(arguments) = start_arguments(arguments)? else {
+        let Some(brief) = start_arguments(arguments)? else {
             return Ok(None);
         };
+        let arguments = brief.keep();
         let span = arguments.start(this);
         arguments.let_go(this.py());
         Ok(Some(span?))
@@ -80,11 +82,10 @@ impl Method for StartAsCurrentSpan {
     slow!();
 
     fn call<'py>(this: &Bound<'py, PyOtelTracer>, arguments: &Arguments<'_, 'py>) -> Answer<'py> {
-        let Some(arguments) = start_arguments(arguments)? else {
+        let Some(brief) = start_arguments(arguments)? else {
             return Ok(None);
         };
-        let block = OtelBlock::new(this.clone().unbind(), arguments, true);
-        Ok(Some(block.into_object(this.py())?))
+        Ok(Some(OtelBlock::make(this, &brief)?))
     }
 }
 
@@ -164,20 +165,14 @@ impl Method for AddEvent {
         for (place, item) in held.iter_mut().zip(attributes.iter()) {
             *place = Some(item);
         }
-        let is_simple = |(name, value): &(Bound<'py, PyAny>, Bound<'py, PyAny>)| {
-            key(name).is_some() && plain(value, max_length).is_some()
-        };
-        if !held.iter().flatten().all(is_simple) {
-            return Ok(None);
+        let mut pairs = [("", Value::Bool(false)); MOST];
+        for (place, (of, value)) in pairs.iter_mut().zip(held.iter().flatten()) {
+            let (Some(key), Some(value)) = (key(of), plain(value, max_length)) else {
+                return Ok(None);
+            };
+            *place = (key, value);
         }
-        core.add_event_of_distinct(turn, name, |event| {
-            for (of, value) in held.iter().flatten() {
-                let (Some(key), Some(value)) = (key(of), plain(value, max_length)) else {
-                    continue;
-                };
-                event.add(key, value);
-            }
-        });
+        core.add_event_of_distinct(turn, name, &pairs[..attributes.len()]);
         none(py)
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     }
     let active = scope::of_namespace(py, DEFAULT_NAMESPACE)?.active(py)?;
     api::get_ready(py)?;
-    PyOtelSpan::bin().install(py, PyOtelSpan::sample())?;
+    PyOtelSpan::bin().install(py)?;
     fast::install_all(py)?;
     match active {
         Some(_) => scope::of_namespace(py, DEFAULT_NAMESPACE)?.set(py, active.as_ref()),

@@ -36,7 +36,7 @@ pub(crate) struct PyProvider {
 static SHARED: PyOnceLock<Py<PyProvider>> = PyOnceLock::new();
 
 /// The provider over the pipeline of `configure`, if there is one.
-#[inline]
+#[inline(always)]
 pub(super) fn shared() -> Option<&'static PyProvider> {
     SHARED.get(dropping()).map(Py::get)
 }
@@ -371,6 +371,12 @@ impl PyProvider {
         let parts = self.parts.borrow(turn(py));
         let processor = parts.processor.as_ref();
         processor.map(|processor| processor.bind(py).clone())
+    }
+
+    /// True when somebody is told.
+    #[inline(always)]
+    pub(super) fn has_processor(&self, py: Python<'_>) -> bool {
+        self.parts.borrow(turn(py)).processor.is_some()
     }
 
     /// Who is asked for each span.

@@ -33,9 +33,7 @@ use content::Content;
 /// they are empty. Where a Python span processor is told of the span, all of it can be read for
 /// ever.
 #[pyclass(frozen, weakref, dict, name = "Span", module = "nanospan.otel")]
-pub(crate) struct PyOtelSpan(Option<Body>);
-
-struct Body {
+pub(crate) struct PyOtelSpan {
     of: Of,
     record_exception: bool,
     set_status_on_exception: bool,
@@ -44,6 +42,8 @@ struct Body {
 
 /// Whose span it is.
 enum Of {
+    /// Nobody's: it is no span, and nobody sees it.
+    Nothing,
     /// Its own, made by this tracer, which is there until the handle dies.
     Own(Handle, Option<Py<PyOtelTracer>>),
     /// The native handle's, which is there until this one dies.
@@ -82,37 +82,35 @@ struct Held {
 struct Before(Option<Py<PyAny>>);
 
 impl PyOtelSpan {
-    #[allow(clippy::too_many_arguments, reason = "all that a handle is made of")]
-    #[inline]
-    pub(super) fn new(
-        span: Handle,
-        tracer: Py<PyOtelTracer>,
+    /// Where a span of its own begins, which `tracer` makes.
+    #[inline(always)]
+    pub(super) fn handle(&mut self, tracer: Py<PyOtelTracer>) -> &mut Handle {
+        if let Of::Own(_, before) = &mut self.of {
+            std::mem::forget(before.replace(tracer));
+        } else {
+            self.of = Of::Own(Handle::default(), Some(tracer));
+        }
+        match &mut self.of {
+            Of::Own(handle, _) => handle,
+            Of::Nothing | Of::Native(_) => unreachable!("it was given one"),
+        }
+    }
+
+    /// What it has beside its span.
+    #[inline(always)]
+    pub(super) fn begin(
+        &mut self,
         name: Py<PyString>,
         ancestor: Ancestor,
         record_exception: bool,
         set_status_on_exception: bool,
-    ) -> Self {
-        let held = Held {
-            name: Some(name),
-            ancestor,
-            ..Held::default()
-        };
-        Self(Some(Body {
-            of: Of::Own(span, Some(tracer)),
-            record_exception,
-            set_status_on_exception,
-            held: Guarded::new(held),
-        }))
-    }
-
-    /// The OpenTelemetry handle of a span of the native face.
-    fn of_native(span: Py<PySpan>) -> Self {
-        Self(Some(Body {
-            of: Of::Native(Some(span)),
-            record_exception: true,
-            set_status_on_exception: true,
-            held: Guarded::default(),
-        }))
+    ) {
+        self.record_exception = record_exception;
+        self.set_status_on_exception = set_status_on_exception;
+        let held = self.held.get_mut();
+        // It was at rest: there is nothing to let go of, and no code to do that.
+        std::mem::forget(held.name.replace(name));
+        std::mem::forget(std::mem::replace(&mut held.ancestor, ancestor));
     }
 
     /// The OpenTelemetry handle of a span, whichever face made it.
@@ -120,43 +118,39 @@ impl PyOtelSpan {
         let py = span.py();
         match span.get().otel(py) {
             Some(handle) => Ok(handle.clone()),
-            None => Self::bin().make(py, Self::of_native(span.clone().unbind())),
+            None => Self::bin().make(py, |handle| {
+                handle.of = Of::Native(Some(span.clone().unbind()));
+                handle.record_exception = true;
+                handle.set_status_on_exception = true;
+            }),
         }
-    }
-
-    /// An object of the class that is no span, and that nobody sees.
-    pub(super) fn sample() -> Self {
-        Self(None)
-    }
-
-    fn body(&self) -> &Body {
-        self.0.as_ref().expect("nobody sees the sample")
     }
 
     /// The core's span.
     #[inline]
     pub(crate) fn core(&self) -> &Span {
-        match &self.body().of {
+        match &self.of {
             Of::Own(span, _) => span,
             Of::Native(native) => native
                 .as_ref()
                 .and_then(|native| native.get().core())
                 .expect("the handle lives, and the no-op span has no other"),
+            Of::Nothing => unreachable!("nobody sees it"),
         }
     }
 
     /// The native handle whose span it is, if it is not its own.
     pub(crate) fn native<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PySpan>> {
-        match &self.body().of {
-            Of::Own(..) => None,
+        match &self.of {
+            Of::Nothing | Of::Own(..) => None,
             Of::Native(native) => native.as_ref().map(|native| native.bind(py)),
         }
     }
 
     fn tracer(&self) -> Option<&PyOtelTracer> {
-        match &self.body().of {
+        match &self.of {
             Of::Own(_, tracer) => tracer.as_ref().map(Py::get),
-            Of::Native(_) => None,
+            Of::Nothing | Of::Native(_) => None,
         }
     }
 
@@ -170,7 +164,7 @@ impl PyOtelSpan {
 
     #[inline]
     fn held<'a>(&'a self, py: Python<'a>) -> RefMut<'a, Held> {
-        self.body().held.borrow(turn(py))
+        self.held.borrow(turn(py))
     }
 
     /// The `opentelemetry.trace.SpanContext`, made when it is first asked for.
@@ -218,6 +212,20 @@ impl Recycled for PyOtelSpan {
     fn bin() -> &'static Bin<Self> {
         &BIN
     }
+
+    fn blank() -> Self {
+        Self {
+            of: Of::Nothing,
+            record_exception: true,
+            set_status_on_exception: true,
+            held: Guarded::default(),
+        }
+    }
+
+    #[inline]
+    fn rest(&mut self, py: Python<'_>) {
+        self.let_go(py);
+    }
 }
 
 #[pymethods]
@@ -227,7 +235,8 @@ impl PyOtelSpan {
     #[getter(__class__)]
     fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let recorded = slf.get().0.is_some() && slf.get().core().is_recorded();
+        let is_span = !matches!(slf.get().of, Of::Nothing);
+        let recorded = is_span && slf.get().core().is_recorded();
         if !recorded {
             return Ok(api(py)?.non_recording.bind(py).clone().into_any());
         }
@@ -657,10 +666,10 @@ impl PyOtelSpan {
         traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let _ = (kind, traceback);
-        let body = slf.get().body();
+        let this = slf.get();
         if let Some(error) = error.and_then(|error| error.cast::<PyBaseException>().ok()) {
-            let (record, status) = (body.record_exception, body.set_status_on_exception);
-            slf.get().fail(slf.py(), error, true, record, status)?;
+            let (record, status) = (this.record_exception, this.set_status_on_exception);
+            this.fail(slf.py(), error, true, record, status)?;
         }
         Self::end(slf, None)
     }
@@ -730,12 +739,12 @@ impl PyOtelSpan {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Some(body) = &self.0 else { return Ok(()) };
-        match &body.of {
+        match &self.of {
+            Of::Nothing => (),
             Of::Own(_, tracer) => visit.call(tracer)?,
             Of::Native(native) => visit.call(native)?,
         }
-        let Some(held) = body.held.peek(turn(dropping())) else {
+        let Some(held) = self.held.peek(turn(dropping())) else {
             return Ok(());
         };
         visit.call(&held.name)?;

@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::api::{Api, api};
 use super::attribute::{self, Bounds, Read, Whose};
-use super::context::current;
+use super::context::{InPlace, current, start_and_enter};
 use super::provider::{PyProvider, span_id, trace_id};
 use super::read::{context_of, target_of};
 use super::span::{Ancestor, PyOtelSpan};
@@ -21,7 +21,7 @@ use crate::py::lifecycle;
 use crate::py::value::{exact_text, pairs, text};
 use crate::record::Target;
 use crate::sampler;
-use crate::span::{Handle, Span};
+use crate::span::Span;
 use crate::tracer::{Chosen, Parent, SpanOptions};
 use crate::turn::Turn;
 
@@ -73,34 +73,41 @@ pub(super) fn time(argument: &str, came: Option<&Bound<'_, PyAny>>) -> PyResult<
     }
 }
 
-impl Arguments {
-    /// A name and a kind, and nothing else.
-    #[inline]
-    pub(super) fn of(name: &Bound<'_, PyString>, kind: SpanKind) -> Self {
-        Self {
-            name: name.clone().unbind(),
-            kind,
+/// The arguments of most starts, borrowed.
+pub(super) struct Brief<'a, 'py> {
+    pub(super) name: Borrowed<'a, 'py, PyString>,
+    pub(super) kind: SpanKind,
+    pub(super) attributes: Option<Borrowed<'a, 'py, PyAny>>,
+    pub(super) context: Option<Borrowed<'a, 'py, PyAny>>,
+}
+
+impl Brief<'_, '_> {
+    /// The same, held.
+    #[inline(always)]
+    pub(super) fn keep(&self) -> Arguments {
+        let more = self.attributes.is_some() || self.context.is_some();
+        Arguments {
+            name: self.name.to_owned().unbind(),
+            kind: self.kind,
             record_exception: true,
             set_status_on_exception: true,
-            more: None,
+            more: more.then(|| self.keep_more()),
         }
     }
 
-    /// Gives them attributes and a Context.
-    #[inline]
-    pub(super) fn and(
-        &mut self,
-        attributes: Option<&Bound<'_, PyAny>>,
-        context: Option<&Bound<'_, PyAny>>,
-    ) {
-        if attributes.is_none() && context.is_none() {
-            return;
-        }
-        let more = self.more.get_or_insert_default();
-        more.attributes = attributes.map(|attributes| attributes.clone().unbind());
-        more.context = context.map(|context| context.clone().unbind());
+    #[cold]
+    fn keep_more(&self) -> Box<More> {
+        let keep =
+            |part: Option<Borrowed<'_, '_, PyAny>>| part.map(|part| part.to_owned().unbind());
+        Box::new(More {
+            attributes: keep(self.attributes),
+            context: keep(self.context),
+            ..More::default()
+        })
     }
+}
 
+impl Arguments {
     #[allow(clippy::too_many_arguments, reason = "those of the API")]
     pub(super) fn read(
         name: &Bound<'_, PyAny>,
@@ -175,10 +182,7 @@ impl Arguments {
         &self,
         tracer: &Bound<'py, PyOtelTracer>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = tracer.py();
-        let provider = tracer.get().provider.get();
-        let is_plain = provider.is_plain(py) && !sampler::may_call_out();
-        if self.more.is_none() && is_plain && tracer.get().is_enabled() {
+        if self.are_simple(tracer) {
             if let Some(span) = self.start_simply(tracer)? {
                 return Ok(span.into_any());
             }
@@ -186,8 +190,16 @@ impl Arguments {
         self.start_fully(tracer)
     }
 
-    /// The same for most spans: with a name and a kind, under the current span, and nobody of
-    /// Python's to ask or tell. None where that is not so.
+    /// True for a name and a kind, and nobody of Python's to ask or tell.
+    #[inline]
+    fn are_simple(&self, tracer: &Bound<'_, PyOtelTracer>) -> bool {
+        let py = tracer.py();
+        let is_plain = tracer.get().provider.get().is_plain(py) && !sampler::may_call_out();
+        self.more.is_none() && is_plain && tracer.get().is_enabled()
+    }
+
+    /// Starts most spans: with a name and a kind, under the current span, and nobody of Python's to ask
+    /// or tell. None where that is not so.
     fn start_simply<'py>(
         &self,
         tracer: &Bound<'py, PyOtelTracer>,
@@ -204,26 +216,69 @@ impl Arguments {
         let Some(name) = exact_text(self.name.bind(py)) else {
             return Ok(None);
         };
-        let from = parent.map(|parent| parent.get().core());
-        // Before the pipeline is borrowed: this may run any code.
-        let place = PyOtelSpan::bin().place(py)?;
-        let turn = turn(py);
-        let start = |pipeline: &Arc<Pipeline>| {
-            let core = tracer.get().core();
-            let span = core.start_simply(turn, pipeline, name, self.kind, from.into());
-            let ancestor = parent.map_or(Ancestor::None, |parent| {
-                Ancestor::Span(parent.clone().unbind())
-            });
-            self.handle(place, tracer, span, ancestor)
-        };
         let provider = tracer.get().provider.get();
         if !provider.shares(py) || !lifecycle::is_configured(py) {
-            return Ok(provider.pipeline(py).map(|pipeline| start(&pipeline)));
+            // Before the pipeline is taken: this may run any code.
+            let place = PyOtelSpan::bin().place(py)?;
+            let pipeline = provider.pipeline(py);
+            return Ok(
+                pipeline.map(|pipeline| self.start_in(place, tracer, &pipeline, name, parent))
+            );
         }
         if lifecycle::is_delivering() {
             return Ok(None);
         }
-        Ok(pipeline::with_current(turn, start))
+        let place = PyOtelSpan::bin().place(py)?;
+        let current = pipeline::borrow_current(turn(py));
+        Ok(current
+            .as_ref()
+            .map(|pipeline| self.start_in(place, tracer, pipeline, name, parent)))
+    }
+
+    /// The same for a block that makes it current, if that takes one look at the Context; else None, and
+    /// nothing is done.
+    #[inline(always)]
+    pub(super) fn start_and_enter<'py>(
+        &self,
+        tracer: &Bound<'py, PyOtelTracer>,
+    ) -> PyResult<Option<(Bound<'py, PyOtelSpan>, InPlace)>> {
+        let py = tracer.py();
+        let shares = tracer.get().provider.get().shares(py) && lifecycle::is_configured(py);
+        if !self.are_simple(tracer) || !shares || lifecycle::is_delivering() {
+            return Ok(None);
+        }
+        let Some(name) = exact_text(self.name.bind(py)) else {
+            return Ok(None);
+        };
+        // First: this may run any code, and the Context is looked at once.
+        let place = PyOtelSpan::bin().place(py)?;
+        start_and_enter(py, |parent| {
+            let current = pipeline::borrow_current(turn(py));
+            let pipeline = current.as_ref()?;
+            Some(self.start_in(place, tracer, pipeline, name, parent))
+        })
+    }
+
+    /// Runs no Python code.
+    #[inline(always)]
+    fn start_in<'py>(
+        &self,
+        place: Place<PyOtelSpan>,
+        tracer: &Bound<'py, PyOtelTracer>,
+        pipeline: &Arc<Pipeline>,
+        name: &str,
+        parent: Option<&Bound<'py, PyOtelSpan>>,
+    ) -> Bound<'py, PyOtelSpan> {
+        let turn = turn(tracer.py());
+        let ancestor = parent.map_or(Ancestor::None, |parent| {
+            Ancestor::Span(parent.clone().unbind())
+        });
+        let from = parent.map(|parent| parent.get().core());
+        let mut place = place;
+        let handle = place.value().handle(tracer.clone().unbind());
+        let core = tracer.get().core();
+        core.start_simply(turn, pipeline, name, self.kind, from.into(), handle);
+        self.live(place, tracer.py(), ancestor)
     }
 
     fn start_fully<'py>(&self, tracer: &Bound<'py, PyOtelTracer>) -> PyResult<Bound<'py, PyAny>> {
@@ -300,7 +355,9 @@ impl Arguments {
             ParentSpan::Ours(span) => Ancestor::Span(span.unbind()),
             ParentSpan::Known { python, .. } => Ancestor::Context(python.unbind()),
         };
-        let span = self.handle(place, tracer, span, ancestor);
+        let mut place = place;
+        *place.value().handle(tracer.clone().unbind()) = span;
+        let span = self.live(place, py, ancestor);
         if recorded {
             if let Some(processor) = provider.processor(py) {
                 let named = PyDict::new(py);
@@ -312,26 +369,24 @@ impl Arguments {
         Ok(span.into_any())
     }
 
-    #[inline]
-    fn handle<'py>(
+    /// The handle, whose span has begun.
+    #[inline(always)]
+    fn live<'py>(
         &self,
         place: Place<PyOtelSpan>,
-        tracer: &Bound<'py, PyOtelTracer>,
-        span: Handle,
+        py: Python<'py>,
         ancestor: Ancestor,
     ) -> Bound<'py, PyOtelSpan> {
-        let py = tracer.py();
         let is_below_tracked =
             matches!(&ancestor, Ancestor::Span(parent) if is_tracked(parent.bind(py)));
-        let handle = PyOtelSpan::new(
-            span,
-            tracer.clone().unbind(),
+        let mut place = place;
+        place.value().begin(
             self.name.clone_ref(py),
             ancestor,
             self.record_exception,
             self.set_status_on_exception,
         );
-        let handle = place.fill(py, handle);
+        let handle = place.live(py);
         if is_below_tracked {
             track(&handle);
         }

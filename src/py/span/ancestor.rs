@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use super::{Of, PySpan};
 use crate::py::chain;
 use crate::py::ffi::{dropping, turn};
+use crate::py::scope::Scope;
 use crate::trace::Trace;
 
 impl PySpan {
@@ -30,24 +31,21 @@ impl PySpan {
 
     /// True when its block was left in another context than it was entered in.
     pub(crate) fn is_left(&self, py: Python<'_>) -> bool {
-        self.held(py).is_some_and(|held| held.left)
+        self.held(py).left
     }
 
     /// What was active before the block that left it.
     pub(crate) fn before<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
-        let held = self.held(py)?;
+        let held = self.held(py);
         held.before.as_ref().map(|span| span.bind(py).clone())
     }
 
     /// Marks the span as left by its block in another context, for whoever finds it active.
     pub(crate) fn mark_left(&self, py: Python<'_>, before: Option<Bound<'_, PySpan>>) {
-        let Some(recording) = &self.recording else {
-            return;
-        };
         let before = before.filter(|before| !self.comes_before(before));
         let before = before.map(Bound::unbind);
         let replaced = {
-            let mut held = recording.held.borrow(turn(py));
+            let mut held = self.held(py);
             held.left = true;
             std::mem::replace(&mut held.before, before)
         };
@@ -80,14 +78,14 @@ impl PySpan {
         if self.otel(py).is_some() {
             return self.parent_by_otel(py);
         }
-        let held = self.held(py)?;
+        let held = self.held(py);
         held.parent.as_ref().map(|parent| parent.bind(py).clone())
     }
 
     /// The parent that a handle of the OpenTelemetry face has until it ends.
     pub(super) fn parent_by_otel<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
         let parent = self.otel(py)?.get().open_parent(py)?;
-        Self::of_otel(parent, self.recording.as_ref()?.scope).ok()
+        Self::of_otel(parent, self.scope?).ok()
     }
 
     /// `span`, or its nearest ancestor that has not finished.
@@ -102,18 +100,28 @@ impl PySpan {
 
 /// If the span is active, its nearest unfinished ancestor of the same namespace becomes active;
 /// `parent` is the one that it had, where it has forgotten it.
+#[inline(always)]
 pub(super) fn step_up<'py>(
     span: &Bound<'py, PySpan>,
     parent: Option<Bound<'py, PySpan>>,
 ) -> PyResult<()> {
     let py = span.py();
-    let Some(recording) = &span.get().recording else {
+    let Some(scope) = span.get().scope else {
         return Ok(());
     };
-    let scope = recording.scope;
-    if !recording.was_active.get(turn(py)) && !scope.is_shared(py) {
+    if !span.get().was_active.get(turn(py)) && !scope.is_shared(py) {
         return Ok(());
     }
+    step_up_from(span, scope, parent)
+}
+
+#[cold]
+fn step_up_from<'py>(
+    span: &Bound<'py, PySpan>,
+    scope: &'static Scope,
+    parent: Option<Bound<'py, PySpan>>,
+) -> PyResult<()> {
+    let py = span.py();
     if !scope
         .active(py)?
         .is_some_and(|active| active.get().is_same(span.get()))
@@ -128,21 +136,37 @@ pub(super) fn step_up<'py>(
     scope.set(py, ancestor.as_ref())
 }
 
-/// Lets go of the ancestors one by one.
+impl PySpan {
+    /// The handle dies: lets go of all but the box of its span. What may run anybody's code comes last,
+    /// and the ancestors go one by one.
+    #[inline(always)]
+    pub(super) fn let_go(&mut self, py: Python<'_>) {
+        match &mut self.of {
+            Of::Own(span) => span.rest(turn(py)),
+            Of::Otel(otel) => drop(otel.take().map(|otel| otel.into_bound(py))),
+            Of::Nothing => (),
+        }
+        let held = self.held.get_mut();
+        drop(held.name.take().map(|name| name.into_bound(py)));
+        if let Some((_, header)) = held.traceparent.take() {
+            drop(header.into_bound(py));
+        }
+        held.left = false;
+        let (parent, before) = (held.parent.take(), held.before.take());
+        if parent.is_some() || before.is_some() {
+            let held = parent.into_iter().chain(before);
+            chain::let_go(py, held.map(|span| span.into_bound(py)));
+        }
+    }
+}
+
+/// The end of what is not kept for another span.
 impl Drop for PySpan {
     fn drop(&mut self) {
-        let Some(recording) = &mut self.recording else {
-            return;
-        };
         let py = dropping();
-        match &mut recording.of {
-            Of::Own(span) => span.discard(turn(py)),
-            Of::Otel(otel) => drop(otel.take().map(|otel| otel.into_bound(py))),
+        self.let_go(py);
+        if let Of::Own(span) = &mut self.of {
+            span.discard(turn(py));
         }
-        let held = std::mem::take(recording.held.get_mut());
-        drop(held.name.map(|name| name.into_bound(py)));
-        drop(held.traceparent.map(|(_, header)| header.into_bound(py)));
-        let held = held.parent.into_iter().chain(held.before);
-        chain::let_go(py, held.map(|span| span.into_bound(py)));
     }
 }
