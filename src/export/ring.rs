@@ -72,8 +72,15 @@ impl<T> Ring<T> {
 }
 
 impl<T> Drop for Ring<T> {
+    // Without the lock, which in a forked child may be held for ever.
     fn drop(&mut self) {
-        while self.pop().is_some() {}
+        for place in &self.places {
+            let item = place.load(Ordering::Acquire);
+            if !item.is_null() {
+                // SAFETY: as in `pop`; nobody else has the ring any more.
+                drop(unsafe { Box::from_raw(item) });
+            }
+        }
     }
 }
 

@@ -166,7 +166,7 @@ impl Arguments {
         let name = self.name.as_ref().map(|name| plain(name.bind(py)));
         let parent = above.into_parent();
         let mut place = place;
-        *place.value().handle() = span;
+        place.value().handle().take_over(turn, span);
         place.value().begin(name, tracer.scope(), parent);
         tell(place.live(py))
     }

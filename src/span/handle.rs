@@ -74,7 +74,13 @@ impl Handle {
         }
     }
 
-    /// The same, and the box is for anybody.
+    /// Takes over another handle's span. The box that it kept is for anybody.
+    pub fn take_over(&mut self, turn: Turn<'_>, other: Self) {
+        let mut kept = std::mem::replace(self, other);
+        kept.discard(turn);
+    }
+
+    /// The same as [`Self::rest`], and the box is for anybody.
     pub fn discard(&mut self, turn: Turn<'_>) {
         self.rest(turn);
         if let Some(span) = self.0.take() {

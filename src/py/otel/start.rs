@@ -356,7 +356,8 @@ impl Arguments {
             ParentSpan::Known { python, .. } => Ancestor::Context(python.unbind()),
         };
         let mut place = place;
-        *place.value().handle(tracer.clone().unbind()) = span;
+        let handle = place.value().handle(tracer.clone().unbind());
+        handle.take_over(turn(py), span);
         let span = self.live(place, py, ancestor);
         if recorded {
             if let Some(processor) = provider.processor(py) {
