@@ -30,8 +30,10 @@
 //! | [`view`] | traces as text, for the console exporter and `nanospan view` |
 //! | `py` | the Python module; without the feature `python` the crate is the core alone |
 //!
-//! Unsafe code is in [`turn`], [`sys`] and `py::ffi`, and nowhere else; each block says whose promise it
-//! relies on.
+//! Unsafe code is in [`turn`], [`sys`] and `py::ffi`, in three files that are each about one such thing
+//! (`wire::room`: bytes past the end of a `Vec`; `trace::fresh`: an `Arc` that nobody else has;
+//! `export::ring`: boxes in atomic pointers), and nowhere else; each block says whose promise it relies
+//! on.
 //!
 //! Words that are not OpenTelemetry's:
 //!
@@ -43,6 +45,8 @@
 //!   the slot's number and its generation.
 //! - *chunk*: finished spans of a local trace, in wire form. It waits in the trace's `ChunkSlot`, from
 //!   which one owner at a time takes it.
+//! - *at rest*: a handle, or a block, between two lives. It holds nothing of anybody's, and keeps its
+//!   memory for the next.
 //! - *hand over*: give a chunk to the queue. *Release*, of a span: give its record back.
 //! - *way out*: an exporter at work; `Exporter` is its description.
 //! - *remote context*: what a caller sent along, and what goes out with the requests made for it. A
