@@ -32,8 +32,11 @@ _TABLES = {
 }
 _TITLES = {case.name: case.title for all_cases in _TABLES.values() for case in all_cases}
 _IMPORT = "import"
-# A row that missed a bar is measured again, with so many times the rounds, before it counts.
+# A row that missed a bar is measured again, with so many times the rounds, and so often at most,
+# before it counts: neighbours disturb, and where a process has its memory moves a row by a few
+# percent.
 _AGAIN = 3
+_TRIES = 3
 
 # Names of cases, by how the active span is carried.
 Wanted = dict[str, set[str]]
@@ -105,7 +108,7 @@ def report(quick: bool, name: str | None) -> Report | None:
     wanted = _all_with(name)
     if not any(wanted.values()):
         return None
-    rows, notes = _measure_twice(wanted, _rounds(quick))
+    rows, notes = _measure_again(wanted, _rounds(quick))
     if not contestants.floor_module():
         notes.append("note: without floor, which is not here")
     return _report(rows, _rounds(quick), notes, missed=[])
@@ -118,7 +121,7 @@ def gate(quick: bool, name: str | None) -> Report | None:
         return None
     if not contestants.floor_module():
         return Report(text="note: no target is held, as the floor is not here", data={}, missed=[])
-    rows, notes = _measure_twice(wanted, _rounds(quick))
+    rows, notes = _measure_again(wanted, _rounds(quick))
     unmeasured = bars.unmeasured(rows.values(), wanted["cell"] | wanted["plain"])
     return _report(rows, _rounds(quick), notes, unmeasured)
 
@@ -127,19 +130,25 @@ def _rounds(quick: bool) -> int:
     return 40 if quick else 200
 
 
-def _measure_twice(wanted: Wanted, rounds: int) -> tuple[dict[str, Row], list[str]]:
-    """The rows, those that missed a bar measured again; and notes on what was."""
+def _measure_again(wanted: Wanted, rounds: int) -> tuple[dict[str, Row], list[str]]:
+    """The rows, those that missed a bar measured again until they reach it or that is enough; and
+    notes on what was."""
+    titles: dict[str, int] = {}
     with on_one_processor():
         rows = measure(wanted, rounds)
-        doubtful = bars.missed(rows.values())
-        if not doubtful:
-            return rows, []
-        once_more = {body: {bar.case for bar in doubtful if bar.body == body} for body in wanted}
-        for name, row in measure(once_more, _AGAIN * rounds).items():
-            if name in once_more["cell"] | once_more["plain"]:
-                rows[name].ns |= row.ns
-    titles = ", ".join(dict.fromkeys(rows[bar.case].title for bar in doubtful))
-    return rows, [f"note: with {_AGAIN * rounds} rounds, after a bar was missed: {titles}"]
+        for _ in range(_TRIES):
+            doubtful = bars.missed(rows.values())
+            if not doubtful:
+                break
+            again = {body: {bar.case for bar in doubtful if bar.body == body} for body in wanted}
+            for name, row in measure(again, _AGAIN * rounds).items():
+                if name in again["cell"] | again["plain"]:
+                    rows[name].ns |= row.ns
+                    titles[row.title] = titles.get(row.title, 0) + 1
+    if not titles:
+        return rows, []
+    often = ", ".join(f"{title} ({times})" for title, times in titles.items())
+    return rows, [f"note: again with {_AGAIN * rounds} rounds, after a bar was missed: {often}"]
 
 
 def _report(rows: dict[str, Row], rounds: int, notes: list[str], missed: list[str]) -> Report:
