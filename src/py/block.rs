@@ -71,8 +71,7 @@ impl Block {
 
     /// The object that Python holds.
     pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        KIND.get_or_try_init(py, || Kind::new(py))?
-            .make(py, |block| *block = self)
+        Kind::get(py, &KIND)?.make(py, |block| *block = self)
     }
 
     /// The object that Python holds, for a span with a name and a kind.
@@ -83,11 +82,7 @@ impl Block {
         kind: SpanKind,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = tracer.py();
-        let made = match KIND.get(py) {
-            Some(made) => made,
-            None => KIND.get_or_try_init(py, || Kind::new(py))?,
-        };
-        made.make(py, |block| {
+        Kind::get(py, &KIND)?.make(py, |block| {
             block.tracer = Some(tracer.clone().unbind());
             block.arguments.begin(name, kind);
             block.state.get_mut().entered = false;
@@ -96,7 +91,7 @@ impl Block {
 
     /// The type of the object.
     pub(crate) fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-        Ok(KIND.get_or_try_init(py, || Kind::new(py))?.class(py))
+        Ok(Kind::get(py, &KIND)?.class(py))
     }
 
     /// A block with the same arguments, not entered.

@@ -15,6 +15,7 @@ use pyo3::Borrowed;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 
 use super::dead::{Dead, revive};
@@ -25,7 +26,7 @@ use super::turn;
 pub(crate) trait Manager: Sized + Send + 'static {
     /// The name of the type, with its module.
     const NAME: &'static CStr;
-    /// The type's kind, once [`Kind::new`] has made it.
+    /// The type's kind, once [`Kind::get`] has made it.
     fn kind() -> Option<&'static Kind<Self>>;
     /// What `with` calls first.
     fn enter<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
@@ -67,8 +68,16 @@ const MOST_DEAD: usize = 64;
 impl<T: Manager> Kind<T> {
     const FLAGS: c_ulong = ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_HAVE_VECTORCALL;
 
-    /// Makes the type.
-    pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
+    /// The type that is kept in `made`, made when it is first asked for.
+    #[inline(always)]
+    pub(crate) fn get<'a>(py: Python<'_>, made: &'a PyOnceLock<Self>) -> PyResult<&'a Self> {
+        match made.get(py) {
+            Some(kind) => Ok(kind),
+            None => made.get_or_try_init(py, || Self::new(py)),
+        }
+    }
+
+    fn new(py: Python<'_>) -> PyResult<Self> {
         let mut members = [
             ffi::PyMemberDef {
                 name: c"__vectorcalloffset__".as_ptr(),

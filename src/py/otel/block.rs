@@ -58,8 +58,7 @@ impl OtelBlock {
 
     /// The object that Python holds.
     pub(super) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        KIND.get_or_try_init(py, || Kind::new(py))?
-            .make(py, |block| *block = self)
+        Kind::get(py, &KIND)?.make(py, |block| *block = self)
     }
 
     /// Says on the span what left its block.
@@ -87,11 +86,7 @@ impl OtelBlock {
         arguments: &Brief<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = tracer.py();
-        let made = match KIND.get(py) {
-            Some(made) => made,
-            None => KIND.get_or_try_init(py, || Kind::new(py))?,
-        };
-        made.make(py, |block| {
+        Kind::get(py, &KIND)?.make(py, |block| {
             // It was at rest: there is nothing to let go of, and no code to do that.
             std::mem::forget(block.tracer.replace(tracer.clone().unbind()));
             std::mem::forget(block.arguments.replace(arguments.keep()));
