@@ -1,5 +1,6 @@
-//! The finished spans of a local trace, in wire form one after the other, and the place where they
-//! wait: one owner at a time, taken by exchange.
+//! The finished spans of a local trace, in wire form one after the other.
+
+mod slot;
 
 use std::time::Instant;
 
@@ -7,9 +8,9 @@ use crate::attribute::Attributes;
 use crate::id::SpanId;
 use crate::keep;
 use crate::limits::Surplus;
-use crate::sync::{Mutex, lock};
 use crate::value::Value;
 use crate::wire::{Field, first_field, put_bytes};
+pub(crate) use slot::{ChunkSlot, Seen};
 
 /// Field of `ScopeSpans` that holds a span.
 pub(crate) const SPANS: u32 = 2;
@@ -73,7 +74,7 @@ pub struct Chunk {
     first: Run,
     more: Vec<Run>,
     /// When its first span finished, if that had to wait for others.
-    since: Option<Instant>,
+    pub(crate) since: Option<Instant>,
     /// Why its trace was kept, though the sampler turned it down.
     pub(crate) kept: Option<keep::Reason>,
     /// How many of its bytes say that: they came after it was accounted.
@@ -165,21 +166,54 @@ impl Chunk {
         self.runs().map(|run| run.bytes.len()).sum::<usize>() - self.marks
     }
 
-    /// When its first span finished; None when none had to wait.
-    pub fn since(&self) -> Option<Instant> {
-        self.since
-    }
-
+    #[inline(always)]
     fn run(&mut self, scope: &'static InstrumentationScope, follows: bool) -> &mut Run {
-        let is_it = |run: &Run| run.follows == follows && std::ptr::eq(run.scope, scope);
-        if is_it(&self.first) {
+        if self.first.is_of(scope, follows) {
             return &mut self.first;
         }
+        self.another_run(scope, follows)
+    }
+
+    #[cold]
+    fn another_run(&mut self, scope: &'static InstrumentationScope, follows: bool) -> &mut Run {
+        let is_it = |run: &Run| run.is_of(scope, follows);
         let index = self.more.iter().position(is_it).unwrap_or_else(|| {
             self.more.push(Run::new(scope, follows, Vec::new()));
             self.more.len() - 1
         });
         &mut self.more[index]
+    }
+
+    /// Adds a span that `write` writes as a [`SPANS`] field.
+    #[inline(always)]
+    pub(crate) fn add(
+        &mut self,
+        scope: &'static InstrumentationScope,
+        follows: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Added {
+        let run = self.run(scope, follows);
+        write(&mut run.bytes);
+        run.spans += 1;
+        let run_bytes = run.bytes.len();
+        Added {
+            spans: self.spans(),
+            run_bytes,
+        }
+    }
+
+    /// A copy of its spans, scope by scope: `(scope, spans)` as [`SPANS`] fields.
+    pub(crate) fn copy(&self) -> Vec<(&'static InstrumentationScope, Vec<u8>)> {
+        let runs = self.runs();
+        runs.map(|run| (run.scope, run.bytes.clone())).collect()
+    }
+
+    /// A copy of one of its `Span` messages.
+    pub(crate) fn find(&self, span_id: SpanId) -> Option<Vec<u8>> {
+        self.runs()
+            .flat_map(|run| Spans(&run.bytes))
+            .find(|span| is_span(span, span_id))
+            .map(<[u8]>::to_vec)
     }
 
     /// Takes out the spans that follow the trace's decision; returns how many, and their bytes.
@@ -225,6 +259,11 @@ static NOBODY: InstrumentationScope = InstrumentationScope {
 };
 
 impl Run {
+    #[inline(always)]
+    fn is_of(&self, scope: &'static InstrumentationScope, follows: bool) -> bool {
+        self.follows == follows && std::ptr::eq(self.scope, scope)
+    }
+
     fn new(scope: &'static InstrumentationScope, follows: bool, bytes: Vec<u8>) -> Self {
         Self {
             scope,
@@ -235,83 +274,13 @@ impl Run {
     }
 }
 
-/// Where the chunk of an open trace waits for whoever takes it first: the root that finishes, the
-/// worker when it grew old, or a flush.
-#[derive(Debug)]
-pub struct ChunkSlot(Mutex<Option<Box<Chunk>>>);
-
 /// What a chunk holds after a span was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Added {
+pub(crate) struct Added {
     /// Spans in the chunk, with it.
-    pub spans: usize,
+    pub(crate) spans: usize,
     /// Bytes in the run, with it.
-    pub run_bytes: usize,
-}
-
-impl Default for ChunkSlot {
-    fn default() -> Self {
-        Self(Mutex::new(None))
-    }
-}
-
-impl ChunkSlot {
-    /// Adds a span that `write` writes as a [`SPANS`] field. The first goes into the chunk that `empty`
-    /// gives, and waits from then on.
-    pub fn add(
-        &self,
-        scope: &'static InstrumentationScope,
-        follows: bool,
-        empty: impl FnOnce() -> Box<Chunk>,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Added {
-        let mut slot = lock(&self.0);
-        let chunk = slot.get_or_insert_with(|| {
-            let mut chunk = empty();
-            chunk.begin(scope, follows);
-            chunk.since = Some(Instant::now());
-            chunk
-        });
-        let run = chunk.run(scope, follows);
-        write(&mut run.bytes);
-        run.spans += 1;
-        let run_bytes = run.bytes.len();
-        Added {
-            spans: chunk.spans(),
-            run_bytes,
-        }
-    }
-
-    /// True when no span waits, nor is being added.
-    pub fn is_empty(&self) -> bool {
-        lock(&self.0).is_none()
-    }
-
-    /// Takes the chunk away; the next span begins a new one.
-    pub fn take(&self) -> Option<Box<Chunk>> {
-        lock(&self.0).take()
-    }
-
-    /// When the first waiting span finished.
-    pub fn since(&self) -> Option<Instant> {
-        lock(&self.0).as_ref().and_then(|chunk| chunk.since())
-    }
-
-    /// A copy of the waiting spans, scope by scope: `(scope, spans)` as [`SPANS`] fields.
-    pub fn copy(&self) -> Vec<(&'static InstrumentationScope, Vec<u8>)> {
-        let slot = lock(&self.0);
-        let runs = slot.iter().flat_map(|chunk| chunk.runs());
-        runs.map(|run| (run.scope, run.bytes.clone())).collect()
-    }
-
-    /// A copy of one waiting span's `Span` message.
-    pub fn find(&self, span_id: SpanId) -> Option<Vec<u8>> {
-        let slot = lock(&self.0);
-        let runs = slot.iter().flat_map(|chunk| chunk.runs());
-        runs.flat_map(|run| Spans(&run.bytes))
-            .find(|span| is_span(span, span_id))
-            .map(<[u8]>::to_vec)
-    }
+    pub(crate) run_bytes: usize,
 }
 
 /// The `Span` messages of a run.

@@ -96,6 +96,14 @@ impl Clock {
         }
     }
 
+    /// Nanoseconds since 1970, tied to nothing.
+    pub(crate) fn now_ns(&self) -> u64 {
+        match self {
+            Self::System => together().1,
+            Self::Manual(clock) => clock.now_ns(),
+        }
+    }
+
     /// Another anchor, and what time it is.
     pub fn anchor(&self, turn: Turn<'_>) -> (Anchor, u64) {
         let mut anchor = Anchor::default();

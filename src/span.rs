@@ -21,7 +21,7 @@ use crate::record::{Facts, Record, Rules};
 use crate::store::Slot;
 use crate::trace::{Trace, Verdict};
 use crate::tracer::Tracer;
-use crate::turn::{Guarded, Turn, TurnCell};
+use crate::turn::{Guarded, Shared, Turn, TurnCell};
 
 use crate::wire::{Field, first_field};
 pub use end::Disguise;
@@ -36,7 +36,7 @@ pub struct Span {
     pub(crate) parent_id: Option<SpanId>,
     pub(crate) tracer: &'static Tracer,
     /// From its beginning until its handle dies.
-    pub(crate) trace: Option<Arc<Trace>>,
+    pub(crate) trace: Option<Shared<Trace>>,
     /// None when the span is not recorded.
     pub(crate) slot: Option<Slot>,
     /// The `tracestate` that a sampler gave it, or an ancestor; None has the trace's.
@@ -178,7 +178,13 @@ impl Span {
 
     /// Its local trace.
     #[inline(always)]
-    pub fn trace(&self) -> &Arc<Trace> {
+    pub fn trace(&self) -> &Trace {
+        self.shared_trace()
+    }
+
+    /// The same, as its owners share it.
+    #[inline(always)]
+    pub(crate) fn shared_trace(&self) -> &Shared<Trace> {
         self.trace.as_ref().expect("the span has begun")
     }
 
@@ -217,7 +223,7 @@ impl Span {
     }
 
     /// True until it finishes or is released.
-    #[inline]
+    #[inline(always)]
     pub fn is_unfinished(&self, turn: Turn<'_>) -> bool {
         matches!(self.phase.get(turn), Phase::Draft | Phase::Open)
     }
@@ -260,7 +266,7 @@ impl Span {
             }
             Phase::Finished => {
                 let kept = store.with(turn, slot, |record| written(record));
-                kept.or_else(|| self.trace().chunk().find(self.span_id))
+                kept.or_else(|| self.trace().find(turn, self.span_id))
             }
             Phase::Released => None,
         };

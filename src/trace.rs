@@ -1,22 +1,21 @@
 //! The local trace: the spans of one request in this process, the decision they share, and the
 //! hand-over of those that finished.
 
-mod fresh;
+mod handover;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use crate::chunk::{Added, Chunk, ChunkSlot, InstrumentationScope};
+use crate::chunk::InstrumentationScope;
 use crate::clock::Anchor;
 use crate::counter::Reason;
-use crate::id::TraceId;
+use crate::id::{SpanId, TraceId};
 use crate::keep;
 use crate::pipeline::Pipeline;
-use crate::pipeline::open::Place;
 use crate::record::{Facts, Measured};
-use crate::turn::{Guarded, Spares, Turn, TurnCell};
-pub(crate) use fresh::Fresh;
+use crate::turn::{Guarded, Shared, Sole, Spares, Turn, TurnCell};
+pub(crate) use handover::Handover;
 
 /// What becomes of the spans that do not decide for themselves. It outlives the chunk, so late
 /// children follow the final decision.
@@ -56,39 +55,25 @@ const MAX_CHUNK_BYTES: usize = 1 << 20;
 /// each fits without growing.
 const OPEN_BYTES: usize = 4096;
 
-/// The spans of one request in this process.
+/// The spans of one request in this process. Its handles share it; the worker sees its hand-over.
 #[derive(Debug)]
 pub struct Trace {
     pipeline: Arc<Pipeline>,
     pub(crate) head: Head,
-    verdict: AtomicU8,
-    /// Why it shall be kept, though the sampler turned it down; 0 while nothing asks.
-    asked: AtomicU8,
-    /// Why it was; 0 where it was not, or where that was decided otherwise.
-    kept: AtomicU8,
+    handover: Arc<Handover>,
     /// Another process was told that it is sampled: that is never taken back.
     announced: AtomicBool,
     /// Somebody decided by hand: no sampler is asked any more.
     by_hand: AtomicBool,
-    /// Some spans have no record, or are gone already: a decision cannot reach all of them.
-    incomplete: AtomicBool,
-    /// The root has finished or is gone: nothing is waited for any more.
-    ended: AtomicBool,
-    /// When the queue had no room, on the trace's clock; 0 while it has. The rest of the trace is
-    /// dropped too, as far as it would have been sent with what was dropped.
+    /// When the queue had no room, on the trace's clock.
     overflowed_ns: AtomicU64,
-    chunk: ChunkSlot,
-    /// Some span has been in the chunk.
-    used: AtomicBool,
-    /// Where the worker finds it, while its root is open and finished spans wait.
-    place: TurnCell<Option<Place>>,
 }
 
 /// Traces whose last handle has died, for the next ones: to begin one anew costs a third of making it.
 /// Each has neither a `tracestate` nor a clock of its own.
-static SPARE: Guarded<Spares<Fresh, 64>> = Guarded::new(Spares::new());
+static SPARE: Guarded<Spares<Sole<Trace>, 64>> = Guarded::new(Spares::new());
 /// The last of them: most traces are over before the next begins.
-static LAST: TurnCell<Option<Fresh>> = TurnCell::empty();
+static LAST: TurnCell<Option<Sole<Trace>>> = TurnCell::empty();
 
 /// Lets go of the traces that are kept for the next, and so of their pipelines.
 pub(crate) fn forget_spare(turn: Turn<'_>) {
@@ -119,7 +104,7 @@ impl Head {
 impl Trace {
     /// A trace for its owner to begin: to write its head, and to decide on it.
     #[inline(always)]
-    pub(crate) fn fresh(turn: Turn<'_>, pipeline: &Arc<Pipeline>) -> Fresh {
+    pub(crate) fn fresh(turn: Turn<'_>, pipeline: &Arc<Pipeline>) -> Sole<Self> {
         match LAST.take(turn).or_else(|| SPARE.borrow(turn).pop()) {
             Some(spare) if Arc::ptr_eq(&spare.pipeline, pipeline) => spare,
             _ => Self::blank(pipeline),
@@ -129,21 +114,17 @@ impl Trace {
     /// Begins it, with this verdict.
     #[inline(always)]
     pub(crate) fn begin(&mut self, verdict: Verdict) {
-        *self.verdict.get_mut() = verdict as u8;
-        *self.asked.get_mut() = 0;
-        *self.kept.get_mut() = 0;
+        self.handover.begin(verdict);
         *self.announced.get_mut() = false;
         *self.by_hand.get_mut() = false;
-        *self.incomplete.get_mut() = verdict == Verdict::Unrecorded;
-        *self.ended.get_mut() = false;
-        *self.overflowed_ns.get_mut() = 0;
-        *self.used.get_mut() = false;
     }
 
     /// A trace that has not begun.
     #[cold]
-    fn blank(pipeline: &Arc<Pipeline>) -> Fresh {
-        let blank = Self {
+    fn blank(pipeline: &Arc<Pipeline>) -> Sole<Self> {
+        let handover = Arc::new(Handover::default());
+        pipeline.open_traces().insert(&handover);
+        Sole::new(Self {
             pipeline: Arc::clone(pipeline),
             head: Head {
                 trace_id: TraceId::LEAST,
@@ -151,28 +132,20 @@ impl Trace {
                 trace_state: None,
                 anchor: Anchor::default(),
             },
-            verdict: AtomicU8::new(Verdict::Unrecorded as u8),
-            asked: AtomicU8::new(0),
-            kept: AtomicU8::new(0),
+            handover,
             announced: AtomicBool::new(false),
             by_hand: AtomicBool::new(false),
-            incomplete: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
             overflowed_ns: AtomicU64::new(0),
-            chunk: ChunkSlot::default(),
-            used: AtomicBool::new(false),
-            place: TurnCell::new(None),
-        };
-        Fresh::new(Arc::new(blank)).unwrap_or_else(|_| unreachable!("nobody else has a new one"))
+        })
     }
 
     /// A handle lets go of its trace. The last one leaves it to the next root.
     #[inline(always)]
-    pub(crate) fn let_go(trace: Arc<Self>, turn: Turn<'_>) {
-        let Ok(mut spare) = Fresh::new(trace) else {
+    pub(crate) fn let_go(trace: Shared<Self>, turn: Turn<'_>) {
+        let Some(mut spare) = trace.leave(turn) else {
             return;
         };
-        if !spare.is_reusable(turn) {
+        if !Handover::is_over(&spare.handover, turn) || spare.pipeline.is_leaving() {
             return;
         }
         if spare.head.trace_state.is_some() || spare.head.anchor.has_other() {
@@ -181,15 +154,6 @@ impl Trace {
         if let Some(other) = LAST.put(turn, spare) {
             SPARE.borrow(turn).push(other);
         }
-    }
-
-    /// True when nothing of it is left, and nobody will look for it.
-    #[inline(always)]
-    fn is_reusable(&self, turn: Turn<'_>) -> bool {
-        self.ended.load(Ordering::Relaxed)
-            && self.place.get(turn).is_none()
-            && !self.pipeline.is_leaving()
-            && (!self.used.load(Ordering::Relaxed) || self.chunk.is_empty())
     }
 
     /// The pipeline in which the trace began, and in which it ends.
@@ -219,8 +183,9 @@ impl Trace {
     }
 
     /// The decision as it stands.
+    #[inline(always)]
     pub fn verdict(&self) -> Verdict {
-        Verdict::from_number(self.verdict.load(Ordering::Relaxed))
+        self.handover.verdict()
     }
 
     /// True when the decision was taken by hand.
@@ -232,7 +197,7 @@ impl Trace {
     /// decide for itself; false when it reaches only spans that start from now on, or comes too
     /// late altogether.
     pub fn set_should_sample(&self, should_sample: bool) -> bool {
-        if self.ended.load(Ordering::Acquire) {
+        if self.handover.has_ended() {
             return (self.verdict() == Verdict::Sampled) == should_sample;
         }
         if !should_sample && self.announced.load(Ordering::Relaxed) {
@@ -242,13 +207,12 @@ impl Trace {
         if self.verdict() == Verdict::Unrecorded && !should_sample {
             return true;
         }
-        let verdict = if should_sample {
+        self.handover.set_verdict(if should_sample {
             Verdict::Sampled
         } else {
             Verdict::Dropped
-        };
-        self.verdict.store(verdict as u8, Ordering::Relaxed);
-        !self.incomplete.load(Ordering::Relaxed)
+        });
+        !self.handover.is_incomplete()
     }
 
     /// Another process is told of the trace.
@@ -260,14 +224,19 @@ impl Trace {
 
     /// A span has no record though the trace is recorded: no later decision can reach it.
     pub(crate) fn miss(&self) {
-        self.incomplete.store(true, Ordering::Relaxed);
+        self.handover.set_incomplete();
     }
 
-    /// Takes in a finished span, and hands over what need not wait. After the
-    /// root itself, [`Self::end`] follows and hands over all.
+    /// A span that finished asks that the trace be kept. The first to ask is remembered.
+    pub(crate) fn ask_to_keep(&self, reason: keep::Reason) {
+        self.handover.ask_to_keep(reason);
+    }
+
+    /// Takes in a finished span, and hands over what need not wait. After the root itself,
+    /// [`Self::end`] follows.
     #[inline(always)]
     pub(crate) fn add(
-        self: &Arc<Self>,
+        &self,
         turn: Turn<'_>,
         scope: &'static InstrumentationScope,
         follows: bool,
@@ -280,37 +249,70 @@ impl Trace {
             counters.dropped.add(Reason::Shutdown, 1);
             return;
         }
-        if self.overflowed_ns.load(Ordering::Relaxed) != 0 && !self.recovers() {
+        if self.handover.has_overflowed() && !self.recovers() {
             counters.dropped.add(Reason::QueueFull, 1);
             return;
         }
-        if is_root {
-            self.decide();
+        if !is_root {
+            return self.add_child(turn, scope, follows, span);
         }
-        if is_root && !self.used.load(Ordering::Relaxed) {
+        self.handover.decide(&self.pipeline);
+        let Some(mut chunk) = self.handover.chunk().take(turn) else {
             return self.add_alone(turn, scope, follows, span);
-        }
+        };
         let fits = queue.reserve(turn, 1, span.len());
-        let added = self.add_to_chunk(turn, scope, follows, span);
+        chunk.add(scope, follows, |buffer| span.write(buffer));
         if !fits {
-            self.overflow(turn);
-        } else if is_root {
-            // `end` follows.
-        } else if self.ended.load(Ordering::Acquire) {
-            self.hand_over(Some(turn), true);
-        } else if added.spans >= self.pipeline.max_batch_size()
-            || added.run_bytes >= MAX_CHUNK_BYTES
-        {
-            self.hand_over(Some(turn), false);
-        } else if added.spans == 1 {
-            self.wait_for_root(turn);
+            self.overflow();
         }
+        let handover = &self.handover;
+        handover.hand_over(&self.pipeline, Some(turn), chunk, true);
+    }
+
+    /// Any other span: it waits for the root.
+    #[inline(always)]
+    fn add_child(
+        &self,
+        turn: Turn<'_>,
+        scope: &'static InstrumentationScope,
+        follows: bool,
+        span: &Measured<'_, impl Facts>,
+    ) {
+        let (pipeline, slot) = (&self.pipeline, self.handover.chunk());
+        let fits = pipeline.queue().reserve(turn, 1, span.len());
+        let (is_full, is_first);
+        if let Some(mut chunk) = slot.take_out(turn) {
+            let added = chunk.add(scope, follows, |buffer| span.write(buffer));
+            let max_spans = pipeline.max_batch_size();
+            is_full = added.spans >= max_spans || added.run_bytes >= MAX_CHUNK_BYTES;
+            is_first = false;
+        } else {
+            let mut chunk = pipeline.chunks().take(turn, OPEN_BYTES);
+            chunk.begin(scope, follows);
+            chunk.add_to_first(|buffer| span.write(buffer));
+            self.handover.wait(turn, pipeline, chunk);
+            (is_full, is_first) = (false, true);
+        }
+        if is_full || !fits || self.handover.has_ended() {
+            self.hand_over_now(turn, fits);
+        } else if is_first {
+            pipeline.wake_worker(false);
+        }
+    }
+
+    /// Does not wait for the root. What does not fit the queue is dropped.
+    #[cold]
+    fn hand_over_now(&self, turn: Turn<'_>, fits: bool) {
+        if !fits {
+            self.overflow();
+        }
+        self.handover.hand_over_early(&self.pipeline, Some(turn));
     }
 
     /// The root of a trace of which no other span waits.
     #[inline(always)]
     fn add_alone(
-        self: &Arc<Self>,
+        &self,
         turn: Turn<'_>,
         scope: &'static InstrumentationScope,
         follows: bool,
@@ -329,202 +331,58 @@ impl Trace {
         chunk.add_to_first(|buffer| span.write_here(buffer));
         if !fits {
             pipeline.drop_chunk(&chunk, Reason::QueueFull);
-            return self.overflow(turn);
+            return self.overflow();
         }
         if pipeline.is_special() {
-            self.say_why_kept(&mut chunk);
+            self.handover.say_why_kept(&mut chunk);
         }
         pipeline.enqueue(Some(turn), chunk, 1);
-    }
-
-    /// Says in a chunk why its trace was kept, if that is so.
-    #[cold]
-    fn say_why_kept(&self, chunk: &mut Chunk) {
-        if self.verdict() == Verdict::Sampled {
-            chunk.kept = keep::Reason::from_number(self.kept.load(Ordering::Relaxed));
-        }
-    }
-
-    fn add_to_chunk(
-        &self,
-        turn: Turn<'_>,
-        scope: &'static InstrumentationScope,
-        follows: bool,
-        span: &Measured<'_, impl Facts>,
-    ) -> Added {
-        self.used.store(true, Ordering::Relaxed);
-        let empty = || self.pipeline.chunks().take(turn, OPEN_BYTES);
-        let write = |buffer: &mut Vec<u8>| span.write(buffer);
-        self.chunk.add(scope, follows, empty, write)
     }
 
     /// The root has finished, or is gone: hands over the rest, whatever is still open under it.
     #[inline(always)]
     pub(crate) fn end(&self, turn: Turn<'_>) {
-        self.decide();
-        // Before the chunk is taken: a child that adds after that sees it, and hands over itself.
-        self.ended.store(true, Ordering::Release);
-        if self.used.load(Ordering::Relaxed) {
-            self.hand_over(Some(turn), true);
-        }
-        if let Some(place) = self.place.get(turn) {
-            self.leave_place(turn, place);
+        self.handover.decide(&self.pipeline);
+        self.handover.set_ended();
+        if !self.handover.chunk().is_empty(turn) {
+            self.handover.hand_over_early(&self.pipeline, Some(turn));
         }
     }
 
-    fn leave_place(&self, turn: Turn<'_>, place: Place) {
-        self.place.set(turn, None);
-        self.pipeline.open_traces().remove(place);
+    /// The `Span` message of a span that has finished and waits.
+    pub(crate) fn find(&self, turn: Turn<'_>, span_id: SpanId) -> Option<Vec<u8>> {
+        self.handover.chunk().take_out(turn)?.find(span_id)
     }
 
-    /// A span that finished asks that the trace be kept. The first to ask is remembered.
-    pub(crate) fn ask_to_keep(&self, reason: keep::Reason) {
-        if self.asked.load(Ordering::Relaxed) == 0 {
-            self.asked.store(reason as u8, Ordering::Relaxed);
-        }
-    }
-
-    /// The root is over: what is undecided then is kept if anything asks for that, else dropped.
-    #[inline]
-    fn decide(&self) {
-        if self.verdict() == Verdict::Undecided {
-            self.decide_late();
-            self.settle(Verdict::Dropped);
-        }
-    }
-
-    /// Keeps the trace, if anything asks for that and there is budget.
-    #[cold]
-    fn decide_late(&self) {
-        let asked = self.asked.load(Ordering::Relaxed);
-        let Some(keep) = self.pipeline.keep().filter(|_| asked != 0) else {
-            return;
-        };
-        let counters = self.pipeline.counters();
-        if keep
-            .budget
-            .as_ref()
-            .is_none_or(|budget| budget.takes(self.now_ns()))
-        {
-            // Before the verdict: whoever sees that sees this.
-            self.kept.store(asked, Ordering::Relaxed);
-            if self.settle(Verdict::Sampled) {
-                counters.kept_traces.add(1);
-            }
-        } else if self.settle(Verdict::Dropped) {
-            counters.over_budget.add(1);
-        }
-    }
-
-    /// Decides a trace that is undecided; the worker may do so as well. True for who did.
-    fn settle(&self, verdict: Verdict) -> bool {
-        let (undecided, verdict) = (Verdict::Undecided as u8, verdict as u8);
-        self.verdict
-            .compare_exchange(undecided, verdict, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// Hands over what has finished so far. The worker does it when spans grew old, flush and
-    /// shutdown when they are asked to.
-    pub(crate) fn hand_over_early(&self) {
-        self.hand_over(None, self.ended.load(Ordering::Acquire));
-    }
-
-    /// When the first of the waiting spans finished; None when none waits.
-    pub(crate) fn waiting_since(&self) -> Option<Instant> {
-        self.chunk.since()
-    }
-
-    /// The waiting spans.
-    pub fn chunk(&self) -> &ChunkSlot {
-        &self.chunk
-    }
-
-    /// Hands over the chunk, whoever is first. Only a thread whose turn it is can keep its buffers.
-    fn hand_over(&self, turn: Option<Turn<'_>>, last: bool) {
-        let Some(mut chunk) = self.chunk.take() else {
-            return;
-        };
-        if self.overflowed_ns.load(Ordering::Relaxed) != 0 {
-            self.pipeline.drop_chunk(&chunk, Reason::QueueFull);
-            return;
-        }
-        if !last {
-            self.incomplete.store(true, Ordering::Relaxed);
-            if self.verdict() == Verdict::Undecided {
-                self.decide_late();
-            }
-        }
-        if chunk.is_roomy() {
-            let chunks = self.pipeline.chunks();
-            let fitting = match turn {
-                Some(turn) => chunks.take(turn, chunk.first_len()),
-                None => Chunk::with_room(chunk.first_len()),
-            };
-            let roomy = std::mem::replace(&mut chunk, fitting);
-            let roomy = chunk.take_over(roomy);
-            if let Some(turn) = turn {
-                chunks.give(turn, roomy);
-            }
-        }
-        self.pass_on(turn, chunk);
-    }
-
-    /// Queues the spans that are to be sent, drops the others.
-    fn pass_on(&self, turn: Option<Turn<'_>>, mut chunk: Box<Chunk>) {
-        let verdict = self.verdict();
-        if verdict != Verdict::Sampled {
-            self.drop_followers(verdict, &mut chunk);
-        } else if self.pipeline.is_special() {
-            self.say_why_kept(&mut chunk);
-        }
-        let spans = chunk.spans();
-        if spans > 0 {
-            self.pipeline.enqueue(turn, chunk, spans);
-        }
-    }
-
-    #[cold]
-    fn drop_followers(&self, verdict: Verdict, chunk: &mut Chunk) {
-        let (spans, bytes) = chunk.drop_followers();
-        let reason = match verdict {
-            Verdict::Undecided => Reason::LateUndecided,
-            _ => Reason::Unsampled,
-        };
-        self.pipeline.queue().release(spans, bytes);
-        self.pipeline.counters().dropped.add(reason, spans);
+    /// The waiting spans, scope by scope: `(scope, spans)` as fields of `ScopeSpans`.
+    pub(crate) fn waiting(&self, turn: Turn<'_>) -> Vec<(&'static InstrumentationScope, Vec<u8>)> {
+        let chunk = self.handover.chunk().take_out(turn);
+        chunk.map_or_else(Vec::new, |chunk| chunk.copy())
     }
 
     /// A root that stays open has its spans sent in parts, one each delay. When the part that
     /// overflowed is over, the next has a chance again.
+    #[cold]
     fn recovers(&self) -> bool {
         let since = self.overflowed_ns.load(Ordering::Relaxed);
         let passed = Duration::from_nanos(self.now_ns().saturating_sub(since));
         if passed < self.pipeline.max_coalescing_delay() {
             return false;
         }
-        self.overflowed_ns.store(0, Ordering::Relaxed);
-        self.incomplete.store(true, Ordering::Relaxed);
+        self.handover.set_overflowed(false);
+        self.handover.set_incomplete();
         true
     }
 
-    /// Drops the trace as a whole: half a trace helps nobody.
-    fn overflow(&self, turn: Turn<'_>) {
-        self.overflowed_ns
-            .store(self.now_ns().max(1), Ordering::Relaxed);
-        self.hand_over(Some(turn), true);
+    /// The trace is dropped as a whole from here on: half a trace helps nobody.
+    #[cold]
+    fn overflow(&self) {
+        self.overflowed_ns.store(self.now_ns(), Ordering::Relaxed);
+        self.handover.set_overflowed(true);
         self.pipeline.notices().leave("queue full", || {
             "the queue of finished spans is full: whole traces are dropped \
              (max_entries and max_bytes of QueueConfig; stats()['dropped']['queue_full'] counts)"
                 .to_owned()
         });
-    }
-
-    fn wait_for_root(self: &Arc<Self>, turn: Turn<'_>) {
-        if self.place.get(turn).is_none() {
-            let place = self.pipeline.open_traces().insert(self);
-            self.place.set(turn, Some(place));
-        }
-        self.pipeline.wake_worker(false);
     }
 }

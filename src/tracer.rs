@@ -310,7 +310,7 @@ impl Tracer {
                     (Some(_), None) => parent.trace().now_ns(),
                     _ => 0,
                 };
-                self.begin_under_span(pipeline, parent, given, now_ns, span)
+                self.begin_under_span(turn, pipeline, parent, given, now_ns, span)
             }
             Parent::Root => self.begin_trace(turn, pipeline, None, given, span),
             // Another pipeline's span, or one inherited by fork: known by its ids only.
@@ -353,6 +353,7 @@ impl Tracer {
     #[inline(always)]
     fn begin_under_span(
         &self,
+        turn: Turn<'_>,
         pipeline: &Pipeline,
         parent: &Span,
         given: impl Given,
@@ -366,7 +367,7 @@ impl Tracer {
             verdict: trace.verdict(),
             span_id: None,
         };
-        span.belong_to(Arc::clone(trace));
+        span.belong_to(parent.shared_trace().another(turn));
         span.parent_id = Some(parent.span_id);
         span.parent_is_remote = false;
         span.is_root = false;
@@ -472,7 +473,7 @@ impl Tracer {
             _ => Verdict::Unrecorded,
         };
         trace.begin(verdict);
-        span.belong_to(trace.share());
+        span.belong_to(trace.share(turn));
         span.parent_id = parent.map(|parent| parent.span_id);
         span.parent_is_remote = parent.is_some_and(|parent| parent.is_remote);
         span.own_decision = record_only.then_some(false);

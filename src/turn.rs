@@ -4,10 +4,14 @@
 //! from the door. The worker never has one: what it shares with the application is atomic or locked.
 #![allow(unsafe_code, reason = "what a turn guards is shared between threads")]
 
+mod shared;
+
 use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(crate) use shared::{Shared, Sole};
 
 /// Proof that no other thread is at the application's side of the core.
 #[derive(Clone, Copy, Debug)]

@@ -117,40 +117,63 @@ mod tests {
 }
 
 #[cfg(all(test, nanospan_loom))]
+#[allow(unsafe_code, reason = "turns by a lock of the model")]
 mod model {
     use super::*;
-    use crate::chunk::{Chunk, ChunkSlot, InstrumentationScope};
+    use crate::chunk::{Chunk, ChunkSlot, InstrumentationScope, Seen};
+    use crate::turn::Turn;
     use loom::sync::Arc;
     use loom::thread;
 
-    fn empty() -> Box<Chunk> {
-        Chunk::with_room(1)
+    /// Adds a span of one byte, as a trace does. The lock stands for the interpreter's.
+    fn add(slot: &ChunkSlot, lock_of_turns: &Mutex<()>, byte: u8) {
+        let _taken = lock(lock_of_turns);
+        // SAFETY: all turns of the model come from this lock.
+        let turn = unsafe { Turn::assume() };
+        let write = |chunk: &mut Chunk| chunk.add_to_first(|buffer| buffer.push(byte));
+        if let Some(mut chunk) = slot.take_out(turn) {
+            write(&mut chunk);
+        } else {
+            let mut chunk = Chunk::with_room(1);
+            write(&mut chunk);
+            slot.put(turn, chunk);
+        }
+    }
+
+    fn bytes(chunk: Option<Box<Chunk>>) -> Vec<u8> {
+        let runs = chunk.into_iter();
+        runs.flat_map(|chunk| {
+            let runs = chunk.runs();
+            runs.flat_map(|run| run.bytes.clone()).collect::<Vec<_>>()
+        })
+        .collect()
     }
 
     /// Two threads finish spans of one trace and ring; the worker takes what it finds and sleeps
-    /// without a time. In every interleaving it ends up with both spans, and none twice.
+    /// without a time only where nothing is seen. In every interleaving it ends up with both spans, and
+    /// none twice.
     #[test]
     fn every_span_that_was_added_before_a_ring_is_found_by_the_sleeper() {
         loom::model(|| {
-            let shared = Arc::new((ChunkSlot::default(), Doorbell::default()));
-            let scope = InstrumentationScope::new("t", None);
+            let shared = Arc::new((ChunkSlot::default(), Mutex::new(()), Doorbell::default()));
             let finishers: Vec<_> = [1, 2]
                 .map(|byte| {
                     let shared = Arc::clone(&shared);
                     thread::spawn(move || {
-                        shared.0.add(scope, true, empty, |buffer| buffer.push(byte));
-                        shared.1.ring(false);
+                        add(&shared.0, &shared.1, byte);
+                        shared.2.ring(false);
                     })
                 })
                 .into();
             let mut taken = Vec::new();
             while taken.len() < 2 {
-                shared.1.clear();
-                if let Some(chunk) = shared.0.take() {
-                    taken.extend(chunk.runs().flat_map(|run| run.bytes.clone()));
-                }
-                if taken.len() < 2 {
-                    shared.1.sleep(None);
+                shared.2.clear();
+                let seen = shared.0.look();
+                taken.extend(bytes(shared.0.steal()));
+                if seen == Seen::Out {
+                    thread::yield_now();
+                } else if taken.len() < 2 {
+                    shared.2.sleep(None);
                 }
             }
             for finisher in finishers {
@@ -158,41 +181,31 @@ mod model {
             }
             taken.sort_unstable();
             assert_eq!(taken, [1, 2]);
-            assert!(shared.0.take().is_none());
+            assert_eq!(shared.0.look(), Seen::Empty);
         });
     }
 
-    /// The root ends while a child finishes and the worker looks: whoever takes the chunk, each
-    /// span is taken once. The flag stands for `Trace::ended`.
+    /// A child finishes, then the root ends, while the worker steals: whoever takes the chunk, each span
+    /// is taken once.
     #[test]
-    fn a_child_that_finishes_beside_its_root_is_taken_exactly_once() {
-        use loom::sync::atomic::{AtomicBool, Ordering};
+    fn what_the_worker_steals_beside_the_end_of_a_trace_is_taken_exactly_once() {
         loom::model(|| {
-            let slot = Arc::new(ChunkSlot::default());
-            let ended = Arc::new(AtomicBool::new(false));
-            let out = Arc::new(Mutex::new(Vec::new()));
-            let scope = InstrumentationScope::new("t", None);
-            let hand_over = |slot: &ChunkSlot, out: &Mutex<Vec<u8>>| {
-                if let Some(chunk) = slot.take() {
-                    lock(out).extend(chunk.runs().flat_map(|run| run.bytes.clone()));
-                }
+            let shared = Arc::new((ChunkSlot::default(), Mutex::new(())));
+            let worker = {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || bytes(shared.0.steal()))
             };
-            let child = {
-                let (slot, ended, out) = (Arc::clone(&slot), Arc::clone(&ended), Arc::clone(&out));
-                thread::spawn(move || {
-                    slot.add(scope, true, empty, |buffer| buffer.push(1));
-                    if ended.load(Ordering::Acquire) {
-                        hand_over(&slot, &out);
-                    }
-                })
+            add(&shared.0, &shared.1, 1);
+            add(&shared.0, &shared.1, 2);
+            let mut out = {
+                let _taken = lock(&shared.1);
+                // SAFETY: as in `add`.
+                bytes(shared.0.take(unsafe { Turn::assume() }))
             };
-            slot.add(scope, true, empty, |buffer| buffer.push(2));
-            ended.store(true, Ordering::Release);
-            hand_over(&slot, &out);
-            child.join().unwrap();
-            let mut out = lock(&out).clone();
+            out.extend(worker.join().unwrap());
             out.sort_unstable();
             assert_eq!(out, [1, 2]);
+            assert_eq!(shared.0.look(), Seen::Empty);
         });
     }
 }

@@ -27,8 +27,8 @@ use crate::resource::Resource;
 use crate::sampler::{Known, Ratio, Sampler};
 use crate::store::Store;
 use crate::sys;
-use crate::trace;
-use crate::turn::{Guarded, Turn};
+use crate::trace::{self, Trace};
+use crate::turn::{self, Guarded, Turn};
 use open::OpenTraces;
 use worker::{Drain, Worker};
 
@@ -150,16 +150,16 @@ impl Pipeline {
     }
 
     /// Hands over what has finished and waits until it was sent. True only if all of it was taken,
-    /// within `timeout`.
+    /// within `timeout`. For programs without Python, and threads that have no turn: it takes one.
     pub fn flush(self: &Arc<Self>, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
-        let flush = self.begin_flush();
+        let flush = self.begin_flush(turn::take().turn());
         self.end_flush(flush, deadline)
     }
 
     /// Hands over what has finished and lets it be sent.
-    pub fn begin_flush(self: &Arc<Self>) -> Flush {
-        self.hand_over_open_traces();
+    pub fn begin_flush(self: &Arc<Self>, turn: Turn<'_>) -> Flush {
+        self.open_traces.hand_over_all(self, turn);
         Flush(self.worker.order(self, false))
     }
 
@@ -182,15 +182,15 @@ impl Pipeline {
     /// Ends the pipeline, but for the wait: what has finished goes to the worker, what is still open
     /// is abandoned, and nothing more is taken in.
     pub fn begin_shutdown(self: &Arc<Self>, turn: Turn<'_>, deadline: Instant) -> Flush {
-        self.hand_over_open_traces();
+        self.open_traces.hand_over_all(self, turn);
         self.store.reclaim_all(turn, |name| self.abandon(name));
         trace::forget_spare(turn);
-        self.begin_close(deadline)
+        self.begin_close(turn, deadline)
     }
 
     /// The same where spans that are still open go on being recorded, though nobody will send them.
-    pub fn begin_close(self: &Arc<Self>, deadline: Instant) -> Flush {
-        self.hand_over_open_traces();
+    pub fn begin_close(self: &Arc<Self>, turn: Turn<'_>, deadline: Instant) -> Flush {
+        self.open_traces.hand_over_all(self, turn);
         self.closed.store(true, Ordering::Relaxed);
         Flush(self.worker.order_stop(self, deadline))
     }
@@ -204,9 +204,9 @@ impl Pipeline {
     }
 
     /// Lets the pipeline end by itself when its last open span has finished: another one has taken
-    /// its place. What has finished is sent within `timeout`.
-    pub fn retire(self: &Arc<Self>, timeout: Duration) {
-        self.flush(timeout);
+    /// its place. What was flushed before is waited for until `deadline`.
+    pub fn retire(self: &Arc<Self>, flush: Flush, deadline: Instant) {
+        self.end_flush(flush, deadline);
         self.retired.store(true, Ordering::Relaxed);
         self.record_released();
     }
@@ -439,12 +439,6 @@ impl Pipeline {
         self.worker.wake(self, urgent);
     }
 
-    fn hand_over_open_traces(&self) {
-        for trace in self.open_traces.all() {
-            trace.hand_over_early();
-        }
-    }
-
     /// Drops a chunk whose spans are in the account.
     pub(crate) fn drop_chunk(&self, chunk: &Chunk, reason: Reason) {
         self.queue.release(chunk.spans(), chunk.bytes());
@@ -457,7 +451,7 @@ impl Pipeline {
     }
 
     /// The request that would carry a trace's waiting spans now.
-    pub fn waiting_request(&self, trace: &crate::trace::Trace) -> Vec<u8> {
-        encode::waiting(self.resource(), &trace.chunk().copy())
+    pub fn waiting_request(&self, turn: Turn<'_>, trace: &Trace) -> Vec<u8> {
+        encode::waiting(self.resource(), &trace.waiting(turn))
     }
 }

@@ -1,68 +1,91 @@
-//! The traces whose root is still open while finished spans of theirs wait: the worker looks
-//! through them, so that nothing waits for ever.
+//! The traces that may have finished spans waiting while their root is open: the worker looks through
+//! them, so that nothing waits for ever.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::trace::Trace;
+use super::Pipeline;
+use crate::chunk::Seen;
+use crate::trace::Handover;
+use crate::turn::Turn;
 
-/// Open traces, which are not kept alive from here.
-#[derive(Debug, Default)]
-pub(crate) struct OpenTraces(Mutex<Places>);
+/// All traces of a pipeline, open or kept for the next.
+#[derive(Debug)]
+pub(crate) struct OpenTraces {
+    traces: Mutex<Vec<Arc<Handover>>>,
+    /// What the waiting count from.
+    began: Instant,
+}
 
-/// Where a trace is, until it is removed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place(usize);
+/// When to look again at what somebody is at right now.
+const AGAIN: Duration = Duration::from_millis(1);
 
-#[derive(Debug, Default)]
-struct Places {
-    traces: Vec<Option<Weak<Trace>>>,
-    free: Vec<usize>,
+impl Default for OpenTraces {
+    fn default() -> Self {
+        Self {
+            traces: Mutex::new(Vec::new()),
+            began: Instant::now(),
+        }
+    }
 }
 
 impl OpenTraces {
-    pub(crate) fn insert(&self, trace: &Arc<Trace>) -> Place {
-        let mut places = self.places();
-        let trace = Some(Arc::downgrade(trace));
-        if let Some(place) = places.free.pop() {
-            places.traces[place] = trace;
-            return Place(place);
+    /// Takes in a new trace; those that nobody has any more go.
+    #[cold]
+    pub(crate) fn insert(&self, trace: &Arc<Handover>) {
+        let mut traces = self.traces();
+        if traces.len() == traces.capacity() {
+            traces.retain(|trace| Arc::strong_count(trace) > 1);
         }
-        places.traces.push(trace);
-        Place(places.traces.len() - 1)
+        traces.push(Arc::clone(trace));
     }
 
-    pub(crate) fn remove(&self, place: Place) {
-        let mut places = self.places();
-        places.traces[place.0] = None;
-        places.free.push(place.0);
+    /// Hands over all that waits, which with a turn nobody is at.
+    pub(crate) fn hand_over_all(&self, pipeline: &Arc<Pipeline>, turn: Turn<'_>) {
+        let traces = self.traces().clone();
+        for trace in traces {
+            trace.hand_over_early(pipeline, Some(turn));
+        }
     }
 
-    /// The traces that are there now. The lock is gone before anything is done with them: the last
-    /// handle on one may die here, and take it out.
-    pub(crate) fn all(&self) -> Vec<Arc<Trace>> {
-        let places = self.places();
-        let traces = places.traces.iter().flatten();
-        traces.filter_map(Weak::upgrade).collect()
+    /// Nanoseconds since the pipeline began.
+    #[inline]
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.began.elapsed().as_nanos() as u64
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The moment of so many nanoseconds since the pipeline began.
+    #[inline]
+    pub(crate) fn at(&self, ns: u64) -> Instant {
+        self.began + Duration::from_nanos(ns)
     }
 
     /// Hands over the spans that have waited for `delay`; says when the next will have.
-    pub(crate) fn hand_over_overdue(&self, delay: Duration) -> Option<Instant> {
-        let mut next: Option<Instant> = None;
-        for trace in self.all() {
-            let Some(due) = trace.waiting_since().map(|since| since + delay) else {
-                continue;
+    pub(crate) fn hand_over_overdue(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        delay: Duration,
+    ) -> Option<Instant> {
+        let (mut overdue, mut next) = (Vec::new(), None::<Instant>);
+        for trace in self.traces().iter() {
+            let due = match trace.look() {
+                Seen::Empty => continue,
+                Seen::Out => Instant::now() + AGAIN,
+                Seen::Chunk => self.at(trace.since_ns()) + delay,
             };
             if due <= Instant::now() {
-                trace.hand_over_early();
+                overdue.push(Arc::clone(trace));
             } else {
                 next = Some(next.map_or(due, |next| next.min(due)));
             }
         }
+        for trace in overdue {
+            trace.hand_over_early(pipeline, None);
+        }
         next
+    }
+
+    fn traces(&self) -> MutexGuard<'_, Vec<Arc<Handover>>> {
+        self.traces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -420,7 +420,7 @@ impl Run {
             self.sender.hurry();
         }
         let delay = pipeline.settings.queue.max_coalescing_delay;
-        let next_open = pipeline.open_traces.hand_over_overdue(delay);
+        let next_open = pipeline.open_traces.hand_over_overdue(&pipeline, delay);
         let next_batch = self.send_due(delay);
         let next_try = self.sender.work();
         self.drained();
@@ -444,7 +444,7 @@ impl Run {
         self.sender.work();
         while self.sender.is_free() {
             if !self.fill() {
-                let waited = self.batch.chunks.iter().filter_map(|chunk| chunk.since());
+                let waited = self.batch.chunks.iter().filter_map(|chunk| chunk.since);
                 let due = waited.chain(self.batch.since).min()? + delay;
                 if due > Instant::now() {
                     return Some(due);

@@ -12,20 +12,25 @@ thread_local! {
     static WAITING: RefCell<Option<Vec<Py<PyAny>>>> = const { RefCell::new(None) };
 }
 
-/// Lets go of handles that a dying one held. Those that somebody else holds too live on.
-pub(super) fn let_go<'py, T>(py: Python<'py>, handles: impl IntoIterator<Item = Bound<'py, T>>) {
-    let last = handles.into_iter().filter(is_last);
-    let mut last = last.map(|handle| handle.into_any().unbind()).peekable();
-    if last.peek().is_none() {
-        return;
+/// Lets go of a handle that a dying one held. If somebody else holds it too it lives on.
+#[inline(always)]
+pub(super) fn let_go<T>(handle: Bound<'_, T>) {
+    if is_last(&handle) {
+        let_go_last(handle.into_any());
     }
+}
+
+#[cold]
+fn let_go_last(handle: Bound<'_, PyAny>) {
+    let py = handle.py();
+    let mut last = Some(handle.unbind());
     // A thread that is ending has no such list any more; its chains are as long as they are.
     let _ = WAITING.try_with(|waiting| {
         if let Some(waiting) = waiting.borrow_mut().as_mut() {
-            waiting.extend(last);
+            waiting.extend(last.take());
             return;
         }
-        *waiting.borrow_mut() = Some(last.collect());
+        *waiting.borrow_mut() = Some(last.take().into_iter().collect());
         loop {
             // Not borrowed while a handle goes: what it held comes to the list.
             let next = waiting.borrow_mut().as_mut().and_then(Vec::pop);
@@ -34,4 +39,5 @@ pub(super) fn let_go<'py, T>(py: Python<'py>, handles: impl IntoIterator<Item = 
         }
         *waiting.borrow_mut() = None;
     });
+    drop(last.map(|handle| handle.into_bound(py)));
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 use super::argument::{self, Given};
+use super::ffi::turn;
 use super::lifecycle;
 use crate::pipeline::{Flush, Pipeline};
 
@@ -33,7 +34,7 @@ pub(super) fn flush_within(py: Python<'_>, timeout: Duration) -> bool {
 /// All at once: a pipeline that fails must not take the time of another.
 fn begin(py: Python<'_>) -> Vec<(Arc<Pipeline>, Flush)> {
     let begin = |pipeline: Arc<Pipeline>| {
-        let flush = py.detach(|| pipeline.begin_flush());
+        let flush = pipeline.begin_flush(turn(py));
         (pipeline, flush)
     };
     lifecycle::alive().into_iter().map(begin).collect()

@@ -32,10 +32,17 @@ pub(crate) fn install(py: Python<'_>, new: Arc<Pipeline>, timeout: Duration) -> 
     register_with_multiprocessing(py);
     remember(&new);
     if let Some(old) = pipeline::replace(turn(py), Some(new)) {
-        py.detach(|| old.retire(timeout));
+        retire(py, &old, timeout);
         deliver(py, &old);
     }
     Ok(())
+}
+
+/// Lets a pipeline whose place another has taken end by itself; what has finished is sent within `timeout`.
+pub(crate) fn retire(py: Python<'_>, old: &Arc<Pipeline>, timeout: Duration) {
+    let deadline = Instant::now() + timeout;
+    let flush = old.begin_flush(turn(py));
+    py.detach(|| old.retire(flush, deadline));
 }
 
 /// Takes in a pipeline that is not the current one: it is flushed and ended with the others.

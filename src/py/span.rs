@@ -139,7 +139,7 @@ impl PySpan {
     }
 
     /// The core's span; None for the no-op span.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn core(&self) -> Option<&Span> {
         match &self.of {
             Of::Own(span) => Some(span),
@@ -293,24 +293,30 @@ impl PySpan {
     }
 
     /// Keeps the nearest unfinished ancestor instead of a finished parent.
-    #[inline]
+    #[inline(always)]
     fn shorten(&self, py: Python<'_>) {
-        if self.held(py).parent.is_some() {
+        let is_finished = {
+            let held = self.held(py);
+            let parent = held.parent.as_ref();
+            parent.is_some_and(|parent| !parent.get().is_unfinished(py))
+        };
+        if is_finished {
             self.shorten_below(py);
         }
     }
 
+    #[cold]
     fn shorten_below(&self, py: Python<'_>) {
         let parent = match &self.held(py).parent {
-            Some(parent) if !parent.get().is_unfinished(py) => parent.bind(py).clone(),
-            _ => return,
+            Some(parent) => parent.bind(py).clone(),
+            None => return,
         };
         let nearest = PySpan::unfinished_from(parent).map(Bound::unbind);
         let replaced = std::mem::replace(&mut self.held(py).parent, nearest);
         drop(replaced.map(|span| span.into_bound(py)));
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_unfinished(&self, py: Python<'_>) -> bool {
         self.core().is_some_and(|span| span.is_unfinished(turn(py)))
     }

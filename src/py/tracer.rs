@@ -92,12 +92,16 @@ impl PyTracer {
         self.scope.active(py)
     }
 
-    fn active_trace(&self, py: Python<'_>) -> PyResult<Option<Arc<Trace>>> {
+    /// What `work` finds at the active span's local trace, if there is one.
+    fn in_active_trace<R>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Trace) -> R,
+    ) -> PyResult<Option<R>> {
         let active = self.active(py)?;
         let core = active.as_ref().and_then(|span| span.get().core());
-        Ok(core
-            .filter(|core| !core.is_inherited())
-            .map(|core| Arc::clone(core.trace())))
+        let core = core.filter(|core| !core.is_inherited());
+        Ok(core.map(|core| work(core.trace())))
     }
 }
 
@@ -348,12 +352,8 @@ impl PyTracer {
 
     /// The root of the active span's local trace while it is open, else None.
     fn root_span<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PySpan>>> {
-        let Some(trace) = self.active_trace(py)? else {
-            return Ok(None);
-        };
-        Ok(self
-            .active(py)?
-            .and_then(|active| PySpan::open_root(active, &trace)))
+        let active = self.active(py)?;
+        Ok(active.as_ref().and_then(PySpan::open_root))
     }
 
     /// The finished spans of the active span's local trace that are not handed over yet.
@@ -397,8 +397,8 @@ impl PyTracer {
             return Ok(false);
         }
         let should_sample = argument::boolean("should_sample", should_sample)?;
-        let trace = self.active_trace(py)?;
-        Ok(trace.is_some_and(|trace| trace.set_should_sample(should_sample)))
+        let decide = |trace: &Trace| trace.set_should_sample(should_sample);
+        Ok(self.in_active_trace(py, decide)?.unwrap_or(false))
     }
 
     /// Judges the active span's trace id at `rate`; None is the `sampling_rate` of `configure`.
@@ -424,8 +424,8 @@ impl PyTracer {
             .as_ref()
             .map_or(Ok(Strategy::ParentProbabilityFallback), strategy_of)?;
         let rate = rate.or_else(|| pipeline.sampling_rate());
-        let trace = self.active_trace(py)?;
-        Ok(trace.is_some_and(|trace| strategy.decide(parent, rate, &trace.trace_id())))
+        let decide = |trace: &Trace| strategy.decide(parent, rate, &trace.trace_id());
+        Ok(self.in_active_trace(py, decide)?.unwrap_or(false))
     }
 
     fn __repr__(&self) -> String {
@@ -439,12 +439,9 @@ impl PyTracer {
 
 impl PyTracer {
     fn finished(&self, py: Python<'_>) -> PyResult<Vec<PySpanData>> {
-        let Some(trace) = self.active_trace(py)? else {
-            return Ok(Vec::new());
-        };
-        Ok(in_start_order(read(
-            &trace.pipeline().waiting_request(&trace),
-        )))
+        let request = |trace: &Trace| trace.pipeline().waiting_request(turn(py), trace);
+        let waiting = self.in_active_trace(py, request)?;
+        Ok(waiting.map_or_else(Vec::new, |request| in_start_order(read(&request))))
     }
 }
 

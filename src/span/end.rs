@@ -1,7 +1,5 @@
 //! How a span ends, and what is sent of it.
 
-use std::sync::Arc;
-
 use super::{FinishError, Phase, Span, Words};
 use crate::context::{SpanContext, SpanKind, Status, StatusCode};
 use crate::id::{SpanId, TraceId};
@@ -112,7 +110,7 @@ impl Span {
     }
 
     #[inline(always)]
-    fn complete(&self, turn: Turn<'_>, trace: &Arc<Trace>, keeps: bool) {
+    fn complete(&self, turn: Turn<'_>, trace: &Trace, keeps: bool) {
         self.phase.set(turn, Phase::Finished);
         self.kept.set(turn, keeps);
         if trace.pipeline().is_inherited() {
@@ -170,7 +168,7 @@ impl Span {
     }
 
     #[inline(always)]
-    fn move_to_chunk(&self, turn: Turn<'_>, trace: &Arc<Trace>, slot: Slot, keeps: bool) {
+    fn move_to_chunk(&self, turn: Turn<'_>, trace: &Trace, slot: Slot, keeps: bool) {
         let pipeline = trace.pipeline();
         let store = pipeline.store();
         if let Some(ending) = store.ending(turn, slot).filter(|it| !it.has_ended()) {
@@ -181,7 +179,7 @@ impl Span {
     }
 
     #[inline(always)]
-    fn send(&self, turn: Turn<'_>, trace: &Arc<Trace>, record: &Record) {
+    fn send(&self, turn: Turn<'_>, trace: &Trace, record: &Record) {
         let pipeline = trace.pipeline();
         if self.own_decision == Some(false) || pipeline.is_special() {
             // Recorded for somebody in this process, and for nobody else.
@@ -249,7 +247,7 @@ pub(super) trait WithFacts<R> {
 /// Adds the span to its trace.
 struct Add<'a> {
     span: &'a Span,
-    trace: &'a Arc<Trace>,
+    trace: &'a Trace,
     turn: Turn<'a>,
     record: &'a Record,
 }

@@ -1,13 +1,11 @@
 //! Who owns a span, and the boxes that spans are in.
 
-use std::sync::Arc;
-
 use super::{Phase, Span, Words};
 use crate::context::{SpanKind, StatusCode};
 use crate::id::SpanId;
 use crate::trace::Trace;
 use crate::tracer::Tracer;
-use crate::turn::{Guarded, Spares, Turn, TurnCell};
+use crate::turn::{Guarded, Shared, Spares, Turn, TurnCell};
 
 /// A span as its owner holds it. It stays in its box, which is used again: to move it would cost as
 /// much as to begin it. Its owner calls [`Handle::rest`] or [`Handle::discard`] when it dies.
@@ -92,7 +90,7 @@ impl Handle {
 impl Span {
     /// A span that begins has a trace from now on.
     #[inline(always)]
-    pub(crate) fn belong_to(&mut self, trace: Arc<Trace>) {
+    pub(crate) fn belong_to(&mut self, trace: Shared<Trace>) {
         // It was at rest, so there is none to let go of, and no code to do that.
         debug_assert!(self.trace.is_none());
         std::mem::forget(self.trace.replace(trace));

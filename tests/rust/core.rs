@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nanospan::clock::{Clock, ManualClock};
 use nanospan::counter::Reason;
@@ -274,7 +274,8 @@ fn a_replaced_pipeline_ends_with_its_last_open_span() {
         .start("first", Parent::Root)
         .finish(turn::take().turn(), None)
         .unwrap();
-    recording.pipeline.retire(TIMEOUT);
+    let flush = recording.pipeline.begin_flush(turn::take().turn());
+    recording.pipeline.retire(flush, Instant::now() + TIMEOUT);
     assert_eq!(recording.pipeline.worker_state(), "running");
     open.finish(turn::take().turn(), None).unwrap();
     wait_for("stopped", &recording.pipeline);

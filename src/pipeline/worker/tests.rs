@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::super::{Config, Exporter, QueueConfig, Settings};
 use super::*;
-use crate::chunk::{Chunk, ChunkSlot, InstrumentationScope};
+use crate::chunk::{Chunk, InstrumentationScope};
 use crate::clock::Clock;
 use crate::context::SpanKind;
 use crate::counter::Reason;
@@ -44,19 +44,12 @@ fn pipeline(memory: &Memory) -> Arc<Pipeline> {
 
 /// Queues a chunk of one span, as a trace does that saw the pipeline open.
 fn finish_a_span(pipeline: &Arc<Pipeline>) {
-    let slot = ChunkSlot::default();
-    let scope = InstrumentationScope::new("test", None);
-    slot.add(
-        scope,
-        true,
-        || Chunk::with_room(0),
-        |buffer| {
-            // `ScopeSpans.spans` with an empty `Span`.
-            buffer.extend([0x12, 0]);
-            pipeline.queue.reserve(turn::take().turn(), 1, 2);
-        },
-    );
-    pipeline.enqueue(None, slot.take().expect("a span was added"), 1);
+    let mut chunk = Chunk::with_room(2);
+    chunk.begin(InstrumentationScope::new("test", None), true);
+    // `ScopeSpans.spans` with an empty `Span`.
+    chunk.add_to_first(|buffer| buffer.extend([0x12, 0]));
+    pipeline.queue.reserve(turn::take().turn(), 1, 2);
+    pipeline.enqueue(None, chunk, 1);
 }
 
 fn start(tracer: &'static Tracer, pipeline: &Arc<Pipeline>, parent: Parent<'_>) -> Handle {
@@ -118,7 +111,8 @@ fn a_flush_after_the_last_span_of_a_replaced_pipeline_says_that_all_was_sent() {
     let memory = Memory::default();
     let pipeline = pipeline(&memory);
     finish_a_span(&pipeline);
-    pipeline.retire(TIMEOUT);
+    let flush = pipeline.begin_flush(turn::take().turn());
+    pipeline.retire(flush, Instant::now() + TIMEOUT);
     wait_until(|| pipeline.worker_state() == "stopped");
     assert!(pipeline.flush(TIMEOUT));
     assert_eq!(memory.batches().len(), 1);

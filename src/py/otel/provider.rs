@@ -161,7 +161,7 @@ impl PyProvider {
         let new = old.with_resource(resource).map_err(cannot_open)?;
         if old.is_closed() {
             let now = Instant::now();
-            new.end_shutdown(new.begin_close(now), now);
+            new.end_shutdown(new.begin_close(turn(py), now), now);
         }
         {
             let mut parts = self.parts.borrow(turn(py));
@@ -174,7 +174,7 @@ impl PyProvider {
         let replaced = self.own.borrow(turn(py)).replace(new);
         drop(replaced);
         if !old.is_inherited() {
-            py.detach(|| old.retire(REPLACED_TIMEOUT));
+            lifecycle::retire(py, &old, REPLACED_TIMEOUT);
             lifecycle::deliver(py, &old);
         }
         Ok(())
@@ -210,7 +210,9 @@ impl PyProvider {
             return true;
         };
         let timeout = Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
-        let sent = py.detach(|| pipeline.flush(timeout));
+        let deadline = Instant::now() + timeout;
+        let flush = pipeline.begin_flush(turn(py));
+        let sent = py.detach(|| pipeline.end_flush(flush, deadline));
         lifecycle::deliver(py, &pipeline);
         sent
     }
@@ -229,7 +231,7 @@ impl PyProvider {
             ending.extend(earlier.filter(|pipeline| !pipeline.is_inherited()));
         }
         let deadline = Instant::now() + timeout;
-        let begin = |pipeline: &Arc<Pipeline>| pipeline.begin_close(deadline);
+        let begin = |pipeline: &Arc<Pipeline>| pipeline.begin_close(turn(py), deadline);
         let begun: Vec<_> = ending.iter().map(begin).collect();
         let mut sent = true;
         for (pipeline, flush) in ending.iter().zip(begun) {

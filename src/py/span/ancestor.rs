@@ -1,27 +1,22 @@
 //! What a handle knows of the spans above it, and of those that were active before it.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
 
 use super::{Of, PySpan};
 use crate::py::chain;
 use crate::py::ffi::{dropping, turn};
 use crate::py::scope::Scope;
-use crate::trace::Trace;
 
 impl PySpan {
-    /// Of this span and its ancestors in the local trace, the root, if it is still open.
-    pub(crate) fn open_root<'py>(
-        span: Bound<'py, PySpan>,
-        trace: &Arc<Trace>,
-    ) -> Option<Bound<'py, Self>> {
-        let mut span = Self::unfinished_from(span)?;
+    /// Of a span and its ancestors in the local trace, the root, if it is still open.
+    pub(crate) fn open_root<'py>(of: &Bound<'py, PySpan>) -> Option<Bound<'py, Self>> {
+        let of_trace = of.get().core()?;
+        let mut span = Self::unfinished_from(of.clone())?;
         loop {
-            let core = span
-                .get()
-                .core()
-                .filter(|core| Arc::ptr_eq(core.trace(), trace))?;
+            let core = span.get().core()?;
+            if !std::ptr::eq(core.trace(), of_trace.trace()) || core.is_inherited() {
+                return None;
+            }
             if core.is_root() {
                 return Some(span);
             }
@@ -89,7 +84,16 @@ impl PySpan {
     }
 
     /// `span`, or its nearest ancestor that has not finished.
+    #[inline(always)]
     pub(super) fn unfinished_from(span: Bound<'_, PySpan>) -> Option<Bound<'_, PySpan>> {
+        if span.get().is_unfinished(span.py()) {
+            return Some(span);
+        }
+        Self::unfinished_above(span)
+    }
+
+    #[cold]
+    fn unfinished_above(span: Bound<'_, PySpan>) -> Option<Bound<'_, PySpan>> {
         let mut span = span;
         while !span.get().is_unfinished(span.py()) {
             span = span.get().parent(span.py())?;
@@ -153,9 +157,11 @@ impl PySpan {
         }
         held.left = false;
         let (parent, before) = (held.parent.take(), held.before.take());
-        if parent.is_some() || before.is_some() {
-            let held = parent.into_iter().chain(before);
-            chain::let_go(py, held.map(|span| span.into_bound(py)));
+        if let Some(parent) = parent {
+            chain::let_go(parent.into_bound(py));
+        }
+        if let Some(before) = before {
+            chain::let_go(before.into_bound(py));
         }
     }
 }

@@ -131,7 +131,7 @@ impl PyOtelSpan {
         match std::mem::take(&mut held.ancestor) {
             Ancestor::None => (),
             Ancestor::Context(context) => drop(context.into_bound(py)),
-            Ancestor::Span(parent) => chain::let_go(py, [parent.into_bound(py)]),
+            Ancestor::Span(parent) => chain::let_go(parent.into_bound(py)),
         }
     }
 }
