@@ -43,8 +43,12 @@ pub enum Parent<'a> {
 
 /// The span, if there is one. The no-op span gives neither ids nor a decision.
 impl<'a> From<Option<&'a Span>> for Parent<'a> {
+    #[inline(always)]
     fn from(span: Option<&'a Span>) -> Self {
-        span.map_or(Self::Root, Self::Span)
+        match span {
+            Some(span) => Self::Span(span),
+            None => Self::Root,
+        }
     }
 }
 
@@ -136,7 +140,7 @@ impl Given for &SpanOptions<'_> {
 struct Simple<'a> {
     name: &'a str,
     kind: SpanKind,
-    parent: Parent<'a>,
+    parent: Option<&'a Span>,
 }
 
 impl Given for Simple<'_> {
@@ -152,7 +156,7 @@ impl Given for Simple<'_> {
 
     #[inline(always)]
     fn parent(&self) -> Parent<'_> {
-        self.parent
+        self.parent.into()
     }
 
     #[inline(always)]
@@ -177,7 +181,7 @@ impl Given for Simple<'_> {
             kind: self.kind,
             start_time_ns: None,
             should_sample: None,
-            parent: self.parent,
+            parent: self.parent.into(),
             chosen: None,
         }
     }
@@ -277,16 +281,16 @@ impl Tracer {
         handle
     }
 
-    /// The same for most spans: with a name and a kind, now, as sampler and parent say; in a handle
-    /// that is at rest.
-    #[inline]
+    /// The same for most spans: with a name and a kind, under a span of this process or none, now, as
+    /// sampler and parent say; in a handle that is at rest.
+    #[inline(always)]
     pub fn start_simply(
         &'static self,
         turn: Turn<'_>,
         pipeline: &Arc<Pipeline>,
         name: &str,
         kind: SpanKind,
-        parent: Parent<'_>,
+        parent: Option<&Span>,
         handle: &mut Handle,
     ) {
         let simple = Simple { name, kind, parent };

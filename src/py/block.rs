@@ -140,7 +140,7 @@ impl Block {
             .map_or(Ok(()), |span| self.leave(cell, active, &span))
     }
 
-    #[inline(always)]
+    #[cold]
     fn leave(
         &self,
         cell: Option<InCell>,
@@ -149,7 +149,7 @@ impl Block {
     ) -> PyResult<()> {
         let (py, scope) = (span.py(), self.tracer().get().scope());
         let left = match (cell, active) {
-            (Some(cell), _) => scope.leave_cell(py, cell)?,
+            (Some(cell), _) => scope.leave(py, Entered::Cell(cell))?,
             (None, Some(entered)) => scope.leave(py, entered)?,
             (None, None) => Left::Here,
         };
@@ -161,6 +161,22 @@ impl Block {
         Ok(())
     }
 
+    /// The end of a block that is left in an unusual way: with what it still has to leave.
+    #[cold]
+    fn exit_otherwise(
+        &self,
+        cell: Option<InCell>,
+        span: &Bound<'_, PySpan>,
+        error: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let active = self.state.borrow(turn(span.py())).active.take();
+        let error = (!error.is_none()).then_some(error);
+        match self.leave(cell, active, span) {
+            Ok(()) => Self::end(span, error),
+            Err(raised) => Self::end(span, error).and(Err(raised)),
+        }
+    }
+
     /// Finishes the span; `error` is what left the block, if anything did.
     fn finish(&self, py: Python<'_>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let span = self.state.borrow(turn(py)).span.take();
@@ -170,7 +186,6 @@ impl Block {
         }
     }
 
-    #[inline(always)]
     fn end(span: &Bound<'_, PySpan>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         match error.and_then(|error| error.cast::<PyBaseException>().ok()) {
             Some(error) => Self::end_by(span, error),
@@ -234,18 +249,21 @@ impl Manager for Block {
     }
 
     fn exit(&self, py: Python<'_>, error: Borrowed<'_, '_, PyAny>) -> PyResult<()> {
-        let (span, cell, active) = {
+        let (span, cell) = {
             let mut state = self.state.borrow(turn(py));
-            (state.span.take(), state.cell.take(), state.active.take())
+            (state.span.take(), state.cell.take())
         };
         let Some(span) = span.map(|span| span.into_bound(py)) else {
             return Ok(());
         };
-        let error = (!error.is_none()).then_some(&*error);
-        match self.leave(cell, active, &span) {
-            Ok(()) => Self::end(&span, error),
-            Err(raised) => Self::end(&span, error).and(Err(raised)),
+        let cell = match cell {
+            Some(cell) => self.tracer().get().scope().leave_in_place(py, cell),
+            None => return self.exit_otherwise(None, &span, &error),
+        };
+        if cell.is_some() || !error.is_none() {
+            return self.exit_otherwise(cell, &span, &error);
         }
+        PySpan::end_now(&span).map(drop)
     }
 
     /// Each call of the function is a span of its own. A generator's span is active only while its

@@ -65,8 +65,10 @@ impl Method for StartSpan {
         let Some(text) = value::exact_text(&name).filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        let span = start::start_simply(this.get(), &name, text, kind)?;
-        Ok(Some(span.into_any()))
+        match start::start_simply(this.get(), &name, text, kind)? {
+            Some(span) => Ok(Some(span.into_any())),
+            None => Ok(None),
+        }
     }
 }
 

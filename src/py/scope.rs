@@ -10,7 +10,7 @@ use pyo3::Borrowed;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::ffi::{ContextVar, Token, current_context, probe, sole_value, turn};
+use super::ffi::{ContextVar, Exact, Layout, Token, current_context, probe, turn};
 use super::otel::{self, PyOtelSpan};
 use super::span::PySpan;
 use crate::context::SpanContext;
@@ -21,10 +21,16 @@ use crate::turn::Guarded;
 pub(crate) struct Scope {
     variable: ContextVar,
     /// The variable holds a [`Cell`]; else the span itself, or None.
-    has_cells: bool,
+    cells: Option<Cells>,
     /// The scope of the default namespace, which the OpenTelemetry face shares once it is there: then
     /// OpenTelemetry's Context has the active span, and the variable none.
     is_default: bool,
+}
+
+/// How cells are found.
+struct Cells {
+    layout: &'static Layout,
+    class: Exact<Cell>,
 }
 
 type Scopes = Option<HashMap<String, &'static Scope>>;
@@ -110,10 +116,10 @@ pub(crate) enum Left<'py> {
 /// Set to anything, this environment variable keeps cells from being used.
 const NO_CELLS: &str = "NANOSPAN_NO_CELLS";
 
-/// True where a value that nobody else can see may be changed in place, which is found out once.
-pub(crate) fn may_change_in_place(py: Python<'_>) -> PyResult<bool> {
+/// Where a value that nobody else can see may be changed in place, which is found out once.
+pub(crate) fn may_change_in_place(py: Python<'_>) -> PyResult<Option<&'static Layout>> {
     if std::env::var_os(NO_CELLS).is_some_and(|value| !value.is_empty()) {
-        return Ok(false);
+        return Ok(None);
     }
     probe(py, || Ok(new_cell(py, None)?.into_any()))
 }
@@ -123,6 +129,32 @@ fn new_cell<'py>(py: Python<'py>, span: Option<&Bound<'_, PySpan>>) -> PyResult<
     Bound::new(py, Cell(Guarded::new(span)))
 }
 
+/// Where a span is about to become active.
+pub(crate) struct Entrance<'py> {
+    cell: Borrowed<'py, 'py, Cell>,
+    context: Borrowed<'py, 'py, PyAny>,
+    above: Option<Bound<'py, PySpan>>,
+}
+
+impl<'py> Entrance<'py> {
+    /// The active span.
+    #[inline(always)]
+    pub(crate) fn take_above(&mut self) -> Option<Bound<'py, PySpan>> {
+        self.above.take()
+    }
+
+    /// Makes a span active.
+    #[inline(always)]
+    pub(crate) fn enter(self, span: &Bound<'py, PySpan>) -> InCell {
+        let py = span.py();
+        span.get().mark_active(py);
+        let active = Some(span.clone().unbind());
+        let before = std::mem::replace(&mut *self.cell.get().0.borrow(turn(py)), active);
+        let context = self.context.to_owned().unbind();
+        InCell { context, before }
+    }
+}
+
 type SoleCell<'py> = (Borrowed<'py, 'py, Cell>, Borrowed<'py, 'py, PyAny>);
 type Shared<'py> = Result<Bound<'py, PySpan>, Option<Bound<'py, PyAny>>>;
 
@@ -130,7 +162,10 @@ impl Scope {
     fn new(py: Python<'_>, namespace: &str) -> PyResult<Self> {
         let name = CString::new(format!("nanospan:{namespace}").replace('\0', "?"))?;
         Ok(Self {
-            has_cells: may_change_in_place(py)?,
+            cells: may_change_in_place(py)?.map(|layout| Cells {
+                layout,
+                class: Exact::new(py),
+            }),
             is_default: namespace == DEFAULT_NAMESPACE,
             variable: ContextVar::new(py, &name)?,
         })
@@ -244,7 +279,7 @@ impl Scope {
         if let Some(span) = span {
             span.get().mark_active(py);
         }
-        if !self.has_cells {
+        if self.cells.is_none() {
             return self.put(py, span).map(Entered::Token);
         }
         let before = if let Some((cell, _)) = self.sole_cell(py) {
@@ -274,28 +309,31 @@ impl Scope {
         }
     }
 
-    /// The same for what was entered in a cell.
+    /// The same for what was entered in a cell, if that takes one look; else it comes back.
     #[inline(always)]
-    pub(crate) fn leave_cell<'py>(&self, py: Python<'py>, entered: InCell) -> PyResult<Left<'py>> {
-        let InCell { context, before } = entered;
-        let context = context.into_bound(py);
+    pub(crate) fn leave_in_place(&self, py: Python<'_>, entered: InCell) -> Option<InCell> {
         // Shared since the block was entered, the cell says nothing any more.
-        let cell = self.sole_cell(py).filter(|_| !self.is_shared(py));
-        if let Some((cell, _)) = cell.filter(|(_, current)| current.is(&context)) {
-            let left = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), before);
-            drop(left.map(|span| span.into_bound(py)));
-            return Ok(Left::Here);
+        let found = self.sole_cell(py).filter(|_| !self.is_shared(py));
+        let Some((cell, context)) = found else {
+            return Some(entered);
+        };
+        if !context.is(&entered.context) {
+            return Some(entered);
         }
-        self.leave_elsewhere(&context, before)
+        let left = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), entered.before);
+        drop(left.map(|span| span.into_bound(py)));
+        drop(entered.context.into_bound(py));
+        None
     }
 
+    /// The same for what was entered in a cell.
     #[cold]
-    fn leave_elsewhere<'py>(
-        &self,
-        context: &Bound<'py, PyAny>,
-        before: Option<Py<PySpan>>,
-    ) -> PyResult<Left<'py>> {
-        let py = context.py();
+    fn leave_cell<'py>(&self, py: Python<'py>, entered: InCell) -> PyResult<Left<'py>> {
+        let Some(InCell { context, before }) = self.leave_in_place(py, entered) else {
+            return Ok(Left::Here);
+        };
+        let context = context.into_bound(py);
+        let context = &context;
         let before = before.map(|span| span.into_bound(py));
         if current_context(py).is_some_and(|current| current.is(context)) {
             self.set(py, before.as_ref())?;
@@ -323,22 +361,15 @@ impl Scope {
     /// The cell of the current context, if nobody else can see it; and the context.
     #[inline(always)]
     fn sole_cell<'py>(&self, py: Python<'py>) -> Option<SoleCell<'py>> {
-        if !self.has_cells {
-            return None;
-        }
-        let (value, context) = sole_value(py, &self.variable)?;
-        Some((value.cast_exact::<Cell>().ok()?, context))
+        let Cells { layout, class } = self.cells.as_ref()?;
+        let (value, context) = layout.sole_value(py, &self.variable)?;
+        Some((class.cast(value)?, context))
     }
 
-    /// What [`Self::above`], a start and [`Self::enter`] do, at one look: `start` starts a span under
-    /// the active one, and must not run Python code. None, before anything was done, where it takes
-    /// more than one.
+    /// What [`Self::above`] and [`Self::enter`] find at one look, for a span that is about to start and
+    /// become active. Until then no Python code may run. None where it takes more than one look.
     #[inline(always)]
-    pub(crate) fn start_and_enter<'py>(
-        &self,
-        py: Python<'py>,
-        start: impl FnOnce(Option<Bound<'py, PySpan>>) -> Option<Bound<'py, PySpan>>,
-    ) -> Option<(Bound<'py, PySpan>, InCell)> {
+    pub(crate) fn entrance<'py>(&self, py: Python<'py>) -> Option<Entrance<'py>> {
         if self.is_shared(py) {
             return None;
         }
@@ -350,17 +381,16 @@ impl Scope {
         if above.as_ref().is_some_and(|above| above.get().is_left(py)) {
             return None;
         }
-        let span = start(above)?;
-        span.get().mark_active(py);
-        let active = Some(span.clone().unbind());
-        let before = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), active);
-        let context = context.to_owned().unbind();
-        Some((span, InCell { context, before }))
+        Some(Entrance {
+            cell,
+            context,
+            above,
+        })
     }
 
     /// Sets the variable.
     fn put(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<Token> {
-        if self.has_cells {
+        if self.cells.is_some() {
             return self.variable.set(py, new_cell(py, span)?.as_any());
         }
         match span {
@@ -375,10 +405,10 @@ impl Scope {
         let Some(value) = self.variable.get(py)? else {
             return Ok(None);
         };
-        if !self.has_cells {
+        let Some(cells) = &self.cells else {
             return Ok(value.cast_into_exact::<PySpan>().ok());
-        }
-        let Ok(cell) = value.cast_exact::<Cell>() else {
+        };
+        let Some(cell) = cells.class.cast(value.as_borrowed()) else {
             return Ok(None);
         };
         let span = cell.get().0.borrow(turn(py));

@@ -123,7 +123,9 @@ impl Arguments {
         tracer: &PyTracer,
     ) -> PyResult<Bound<'py, PySpan>> {
         if let Some((name, text, kind)) = self.simple(py).filter(|_| !sampler::may_call_out()) {
-            return start_simply(tracer, name, text, kind);
+            if let Some(span) = start_simply(tracer, name, text, kind)? {
+                return Ok(span);
+            }
         }
         let nothing = More::default();
         let more = self.more.as_deref().unwrap_or(&nothing);
@@ -216,24 +218,28 @@ impl More {
     }
 }
 
-/// Starts most spans: with a name of no subclass, which has this text, and a kind, under the active span. Not where
-/// the sampler may be the application's.
+/// Starts most spans: with a name of no subclass, which has this text, and a kind, under the active span,
+/// if that is one of ours; else None. Not where the sampler may be the application's.
 #[inline(always)]
 pub(crate) fn start_simply<'py>(
     tracer: &PyTracer,
     name: &Bound<'py, PyString>,
     text: &str,
     kind: SpanKind,
-) -> PyResult<Bound<'py, PySpan>> {
+) -> PyResult<Option<Bound<'py, PySpan>>> {
     let py = name.py();
     if !PyTracer::is_configured(py) {
-        return no_op(py);
+        return no_op(py).map(Some);
     }
-    let above = tracer.scope().above(py)?;
+    let Above::Span(above) = tracer.scope().above(py)? else {
+        return Ok(None);
+    };
     // Before the pipeline is borrowed: this may run any code.
     let place = PySpan::bin().place(py)?;
-    let span = start_in(place, tracer, name, text, kind, above);
-    span.map_or_else(|| no_op(py), tell)
+    match start_in(place, tracer, name, text, kind, above) {
+        Some(span) => tell(span).map(Some),
+        None => no_op(py).map(Some),
+    }
 }
 
 /// The same for a block that makes it active, if that takes one look at the scope; else None, and
@@ -251,9 +257,15 @@ pub(crate) fn start_and_enter<'py>(
     }
     // First: this may run any code, and the scope is looked at once.
     let place = PySpan::bin().place(py)?;
-    Ok(tracer.scope().start_and_enter(py, |above| {
-        start_in(place, tracer, name, text, kind, Above::Span(above))
-    }))
+    let Some(mut entrance) = tracer.scope().entrance(py) else {
+        return Ok(None);
+    };
+    let above = entrance.take_above();
+    let Some(span) = start_in(place, tracer, name, text, kind, above) else {
+        return Ok(None);
+    };
+    let entered = entrance.enter(&span);
+    Ok(Some((span, entered)))
 }
 
 /// Runs no Python code. None when there is no pipeline any more.
@@ -264,7 +276,7 @@ fn start_in<'py>(
     name: &Bound<'py, PyString>,
     text: &str,
     kind: SpanKind,
-    above: Above<'py>,
+    above: Option<Bound<'py, PySpan>>,
 ) -> Option<Bound<'py, PySpan>> {
     let py = name.py();
     let turn = turn(py);
@@ -272,10 +284,14 @@ fn start_in<'py>(
     let pipeline = current.as_ref()?;
     let mut place = place;
     let span = place.value();
-    let (core, handle, parent) = (tracer.core(), span.handle(), above.as_parent());
+    let parent = match &above {
+        Some(above) => above.get().core(),
+        None => None,
+    };
+    let (core, handle) = (tracer.core(), span.handle());
     core.start_simply(turn, pipeline, text, kind, parent, handle);
     let name = Some(name.clone().unbind());
-    span.begin(name, tracer.scope(), above.into_parent());
+    span.begin(name, tracer.scope(), above);
     Some(place.live(py))
 }
 

@@ -178,6 +178,7 @@ unsafe extern "C" fn fast<M: Method>(
 }
 
 /// Runs `work`; what it raises, or its panic, becomes CPython's exception.
+#[inline(always)]
 pub(super) fn guarded<'py>(
     py: Python<'py>,
     work: impl FnOnce() -> Result<Bound<'py, PyAny>, Raised>,

@@ -9,10 +9,11 @@ mod peek;
 mod recycle;
 
 use std::ffi::{CStr, c_int, c_void};
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::AtomicUsize;
 
-use pyo3::PyClass;
+use pyo3::{Borrowed, PyClass, PyTypeInfo};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -20,7 +21,7 @@ use pyo3::types::PyString;
 use crate::turn::Turn;
 pub(crate) use manager::{Kind, Manager};
 pub(crate) use method::{Answer, Arguments, Method, install, none, slow};
-pub(crate) use peek::{current_context, probe, sole_value};
+pub(crate) use peek::{Layout, current_context, probe};
 pub(crate) use recycle::{Bin, Place, Recycled};
 
 /// The turn of a thread that is attached to the interpreter.
@@ -63,6 +64,30 @@ pub(crate) fn has_weak_references(object: &Bound<'_, PyAny>) -> bool {
         let offset = (*object.get_type_ptr()).tp_weaklistoffset;
         let list = object.as_ptr().byte_offset(offset);
         offset != 0 && !(*list.cast::<*mut ffi::PyObject>()).is_null()
+    }
+}
+
+/// The type of the objects of a class that has no subclasses, to tell them by one comparison.
+pub(crate) struct Exact<T>(*mut ffi::PyTypeObject, PhantomData<fn() -> T>);
+
+// SAFETY: the type is only compared.
+unsafe impl<T> Send for Exact<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Exact<T> {}
+
+impl<T: PyTypeInfo> Exact<T> {
+    pub(crate) fn new(py: Python<'_>) -> Self {
+        Self(T::type_object_raw(py), PhantomData)
+    }
+
+    /// The object, if it is one of the class.
+    #[inline(always)]
+    pub(crate) fn cast<'a, 'py>(
+        &self,
+        object: Borrowed<'a, 'py, PyAny>,
+    ) -> Option<Borrowed<'a, 'py, T>> {
+        // SAFETY: it has the very type of `T`'s objects, which PyO3 holds for ever.
+        (object.get_type_ptr() == self.0).then(|| unsafe { object.cast_unchecked() })
     }
 }
 

@@ -12,8 +12,8 @@ use pyo3::prelude::*;
 
 use super::ContextVar;
 
-/// Where things lie. All structs are arrays of words here: a head of two, then the fields.
-struct Layout {
+/// Where things lie, for whoever may change in place what nobody else can see. All structs are arrays of words here: a head of two, then the fields.
+pub(crate) struct Layout {
     /// Of the thread state: its current context.
     context: usize,
     /// The type of the map's nodes that hold up to 16 variables.
@@ -39,90 +39,99 @@ const TAKEN: usize = 3;
 /// Of a bitmap node: pairs of a variable and its value, or of nothing and the node below.
 const SLOTS: usize = 4;
 
-/// Looks whether the layouts are as they are taken to be. True if so. `value` makes an object that
+/// Looks whether the layouts are as they are taken to be: None if not. `value` makes an object that
 /// nobody else has.
 pub(crate) fn probe<'py>(
     py: Python<'py>,
     value: impl Fn() -> PyResult<Bound<'py, PyAny>>,
-) -> PyResult<bool> {
-    static USABLE: OnceLock<bool> = OnceLock::new();
+) -> PyResult<Option<&'static Layout>> {
+    static USABLE: OnceLock<Option<&Layout>> = OnceLock::new();
     if let Some(usable) = USABLE.get() {
         return Ok(*usable);
     }
     let found = find(py, &value)?;
-    let is_found = found.is_some();
-    let _ = LAYOUT.set(found);
-    let usable = is_found && behaves(py, &value)?;
+    let layout = LAYOUT.get_or_init(|| found).as_ref();
+    let usable = match layout {
+        Some(layout) if behaves(py, layout, &value)? => Some(layout),
+        _ => None,
+    };
     Ok(*USABLE.get_or_init(|| usable))
 }
 
 /// The current context. None where nobody knows, or the thread has none yet.
 #[inline]
 pub(crate) fn current_context(py: Python<'_>) -> Option<Borrowed<'_, '_, PyAny>> {
-    let layout = LAYOUT.get()?.as_ref()?;
-    // SAFETY: the thread is attached, so it has a state, and `find` has seen that its word
-    // `layout.context` is the current context or null. The state holds a reference to it; the caller
-    // takes its own before anything else runs.
-    unsafe {
-        let state = ffi::PyThreadState_Get().cast::<ffi::PyObject>();
-        let context = word(state, layout.context);
-        (!context.is_null()).then(|| Borrowed::from_ptr(py, context))
-    }
+    LAYOUT.get()?.as_ref()?.current_context(py)
 }
 
-/// The value of a variable in the current context, if no copy of the context, and nobody else, can
-/// see it: then it may be changed in place; and that context. None also where nobody knows.
-#[inline]
-pub(crate) fn sole_value<'py>(
-    py: Python<'py>,
-    variable: &ContextVar,
-) -> Option<(Borrowed<'py, 'py, PyAny>, Borrowed<'py, 'py, PyAny>)> {
-    let layout = LAYOUT.get()?.as_ref()?;
-    let current = current_context(py)?;
-    let context = current.as_ptr();
-    // SAFETY: `find` has seen that a context, its map and its bitmap nodes have these layouts. The
-    // interpreter's lock is held, nothing here runs code, and all objects on the way are held by the
-    // one before. A copy of a context shares its map, a changed map shares nodes, and a token holds
-    // the old value, so counts of one all the way say that nobody else has a way to the value.
-    unsafe {
-        let map = word(context, MAP);
-        let mut node = word(map, ROOT);
-        if ffi::Py_REFCNT(map) != 1 {
-            return None;
+impl Layout {
+    /// The current context. None where the thread has none yet.
+    #[inline(always)]
+    fn current_context<'py>(&self, py: Python<'py>) -> Option<Borrowed<'py, 'py, PyAny>> {
+        // SAFETY: the thread is attached, so it has a state, and `find` has seen that its word
+        // `self.context` is the current context or null. The state holds a reference to it; the caller
+        // takes its own before anything else runs.
+        unsafe {
+            let state = ffi::PyThreadState_Get().cast::<ffi::PyObject>();
+            let context = word(state, self.context);
+            (!context.is_null()).then(|| Borrowed::from_ptr(py, context))
         }
-        let mut hash = variable.hash;
-        // Where it was the last time: nearly always it still is.
-        if ffi::Py_TYPE(node) == layout.bitmap_node && ffi::Py_REFCNT(node) == 1 {
-            let slot = variable.slot.load(Ordering::Relaxed);
-            if slot < word(node, LENGTH) as usize
-                && word(node, SLOTS + slot) == variable.object.as_ptr()
-            {
-                let value = word(node, SLOTS + slot + 1);
-                return (ffi::Py_REFCNT(value) == 1)
-                    .then(|| (Borrowed::from_ptr(py, value), current));
-            }
-        }
-        loop {
-            if ffi::Py_TYPE(node) != layout.bitmap_node || ffi::Py_REFCNT(node) != 1 {
+    }
+
+    /// The value of a variable in the current context, if no copy of the context, and nobody else, can
+    /// see it: then it may be changed in place; and that context. None also where that cannot be told.
+    #[inline]
+    pub(crate) fn sole_value<'py>(
+        &self,
+        py: Python<'py>,
+        variable: &ContextVar,
+    ) -> Option<(Borrowed<'py, 'py, PyAny>, Borrowed<'py, 'py, PyAny>)> {
+        let current = self.current_context(py)?;
+        let context = current.as_ptr();
+        // SAFETY: `find` has seen that a context, its map and its bitmap nodes have these layouts. The
+        // interpreter's lock is held, nothing here runs code, and all objects on the way are held by the
+        // one before. A copy of a context shares its map, a changed map shares nodes, and a token holds
+        // the old value, so counts of one all the way say that nobody else has a way to the value.
+        unsafe {
+            let map = word(context, MAP);
+            let mut node = word(map, ROOT);
+            if ffi::Py_REFCNT(map) != 1 {
                 return None;
             }
-            let taken = word(node, TAKEN) as usize as u32;
-            let bit = 1u32 << (hash & 31);
-            if taken & bit == 0 {
-                return None;
+            let mut hash = variable.hash;
+            // Where it was the last time: nearly always it still is.
+            if ffi::Py_TYPE(node) == self.bitmap_node && ffi::Py_REFCNT(node) == 1 {
+                let slot = variable.slot.load(Ordering::Relaxed);
+                if slot < word(node, LENGTH) as usize
+                    && word(node, SLOTS + slot) == variable.object.as_ptr()
+                {
+                    let value = word(node, SLOTS + slot + 1);
+                    return (ffi::Py_REFCNT(value) == 1)
+                        .then(|| (Borrowed::from_ptr(py, value), current));
+                }
             }
-            let slot = SLOTS + 2 * (taken & (bit - 1)).count_ones() as usize;
-            let (key, value) = (word(node, slot), word(node, slot + 1));
-            if key == variable.object.as_ptr() {
-                variable.slot.store(slot - SLOTS, Ordering::Relaxed);
-                return (ffi::Py_REFCNT(value) == 1)
-                    .then(|| (Borrowed::from_ptr(py, value), current));
+            loop {
+                if ffi::Py_TYPE(node) != self.bitmap_node || ffi::Py_REFCNT(node) != 1 {
+                    return None;
+                }
+                let taken = word(node, TAKEN) as usize as u32;
+                let bit = 1u32 << (hash & 31);
+                if taken & bit == 0 {
+                    return None;
+                }
+                let slot = SLOTS + 2 * (taken & (bit - 1)).count_ones() as usize;
+                let (key, value) = (word(node, slot), word(node, slot + 1));
+                if key == variable.object.as_ptr() {
+                    variable.slot.store(slot - SLOTS, Ordering::Relaxed);
+                    return (ffi::Py_REFCNT(value) == 1)
+                        .then(|| (Borrowed::from_ptr(py, value), current));
+                }
+                if !key.is_null() {
+                    return None;
+                }
+                node = value;
+                hash >>= 5;
             }
-            if !key.is_null() {
-                return None;
-            }
-            node = value;
-            hash >>= 5;
         }
     }
 }
@@ -183,9 +192,10 @@ fn find<'py>(
     }
 }
 
-/// Tries the rule of [`sole_value`] on what it must tell apart.
+/// Tries the rule of [`Layout::sole_value`] on what it must tell apart.
 fn behaves<'py>(
     py: Python<'py>,
+    layout: &Layout,
     value: &impl Fn() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<bool> {
     let variable = ContextVar::new(py, c"nanospan:behaves")?;
@@ -198,7 +208,7 @@ fn behaves<'py>(
             return Err(PyErr::fetch(py));
         }
         let tried = (|| {
-            let is_sole = || sole_value(py, &variable).is_some();
+            let is_sole = || layout.sole_value(py, &variable).is_some();
             seen.push(!is_sole());
             drop(variable.set(py, &value()?)?);
             seen.push(is_sole());
@@ -212,7 +222,7 @@ fn behaves<'py>(
             let token = variable.set(py, &value()?)?;
             seen.push(is_sole());
             drop(token);
-            let current = current_context(py);
+            let current = layout.current_context(py);
             seen.push(current.is_some_and(|current| current.is(&context)));
             Ok::<_, PyErr>(())
         })();

@@ -6,7 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
 
 use crate::context::{SpanKind, StatusCode};
-use crate::py::ffi::ContextVar;
+use crate::py::ffi::{ContextVar, Layout};
 use crate::py::scope::may_change_in_place;
 
 /// What calls need of the API.
@@ -17,8 +17,8 @@ pub(super) struct Api {
     /// Where the API has its current Context; None if it was given a runtime context of another
     /// kind.
     pub(super) variable: Option<ContextVar>,
-    /// True where a Context that nobody else can see may be changed in place.
-    pub(super) in_place: bool,
+    /// Where a Context that nobody else can see may be changed in place.
+    pub(super) in_place: Option<&'static Layout>,
     pub(super) span_class: Py<PyType>,
     pub(super) non_recording: Py<PyType>,
     pub(super) span_context: Py<PyType>,
@@ -81,7 +81,7 @@ impl Api {
         Ok(Self {
             span_key: span_key.cast_into()?.unbind(),
             context_class: context.getattr("Context")?.cast_into()?.unbind(),
-            in_place: variable.is_some() && may_change_in_place(py)?,
+            in_place: may_change_in_place(py)?.filter(|_| variable.is_some()),
             variable,
             span_class: class("Span")?,
             non_recording: class("NonRecordingSpan")?,

@@ -13,7 +13,7 @@ use pyo3::types::PyDict;
 use super::api::{Api, api};
 use super::pending::{Detachment, Undo, catch_up, context_of, undo};
 use super::span::PyOtelSpan;
-use crate::py::ffi::{Token, current_context, sole_value};
+use crate::py::ffi::{Token, current_context};
 
 /// A span that was made current.
 pub(crate) enum Entered {
@@ -160,7 +160,7 @@ pub(crate) fn enter(py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<Entered
         let token = module.call_method1("attach", (context,))?;
         return Ok(Entered::Attached(token.unbind()));
     };
-    if !api.in_place {
+    if api.in_place.is_none() {
         let value = with_span(py, api, Some(span))?;
         return Ok(Entered::Set {
             token: variable.set(py, &value)?,
@@ -431,10 +431,8 @@ pub(crate) fn set(py: Python<'_>, span: Option<&Bound<'_, PyAny>>) -> PyResult<(
 /// The current context of Python, and OpenTelemetry's Context in it, if nobody else can see that.
 #[inline]
 fn sole_context<'py>(py: Python<'py>, api: &Api) -> Option<Sole<'py>> {
-    if !api.in_place {
-        return None;
-    }
-    let (value, context) = sole_value(py, api.variable.as_ref()?)?;
+    let (layout, variable) = (api.in_place?, api.variable.as_ref()?);
+    let (value, context) = layout.sole_value(py, variable)?;
     let is_context = value.get_type_ptr() == api.context_class.as_ptr().cast();
     // A Context is a dict, and writes past its methods, which refuse all.
     let value = is_context.then(|| value.cast::<PyDict>().ok()).flatten()?;

@@ -277,7 +277,7 @@ impl Arguments {
         let mut place = place;
         let handle = place.value().handle(tracer.clone().unbind());
         let core = tracer.get().core();
-        core.start_simply(turn, pipeline, name, self.kind, from.into(), handle);
+        core.start_simply(turn, pipeline, name, self.kind, from, handle);
         self.live(place, tracer.py(), ancestor)
     }
 
