@@ -2,8 +2,6 @@
 
 mod slot;
 
-use std::time::Instant;
-
 use crate::attribute::Attributes;
 use crate::id::SpanId;
 use crate::keep;
@@ -73,8 +71,8 @@ pub struct Chunk {
     /// Most traces have one run, which then takes no allocation.
     first: Run,
     more: Vec<Run>,
-    /// When its first span finished, if that had to wait for others.
-    pub(crate) since: Option<Instant>,
+    /// When its first span finished, in nanoseconds since 1970; 0 where none had to wait.
+    pub(crate) since_ns: u64,
     /// Why its trace was kept, though the sampler turned it down.
     pub(crate) kept: Option<keep::Reason>,
     /// How many of its bytes say that: they came after it was accounted.
@@ -100,7 +98,7 @@ impl Chunk {
         Box::new(Self {
             first: Run::new(&NOBODY, true, Vec::with_capacity(length)),
             more: Vec::new(),
-            since: None,
+            since_ns: 0,
             kept: None,
             marks: 0,
         })
@@ -116,7 +114,7 @@ impl Chunk {
         self.first.bytes.clear();
         self.first.spans = 0;
         self.more.clear();
-        self.since = None;
+        self.since_ns = 0;
         self.kept = None;
         self.marks = 0;
     }
@@ -247,7 +245,7 @@ impl Chunk {
         for run in &mut self.more {
             run.bytes.shrink_to_fit();
         }
-        self.since = other.since;
+        self.since_ns = other.since_ns;
         other
     }
 }

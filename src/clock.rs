@@ -129,6 +129,17 @@ impl Anchor {
     }
 }
 
+impl Anchor {
+    /// Nanoseconds since 1970 for a [`Moment`], whatever time the trace goes by.
+    #[inline]
+    pub(crate) fn wall_ns(&self) -> u64 {
+        match &self.other {
+            None => self.tie.wall_ns_at(sys::ticks()),
+            Some(_) => wall_ns(),
+        }
+    }
+}
+
 impl Other {
     #[cold]
     fn now_ns(&self) -> u64 {
@@ -315,6 +326,31 @@ fn together() -> (Look, u64) {
         }
     }
     best.1
+}
+
+/// A moment by both of the system's clocks, for those who ask how long ago something was.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) at: Instant,
+    wall_ns: u64,
+}
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            wall_ns: wall_ns(),
+        }
+    }
+
+    /// How long ago it was so many nanoseconds since 1970, as [`Anchor::wall_ns`] told. What is yet to
+    /// come was very long ago: wall time was set back since.
+    pub(crate) fn since(&self, wall_ns: u64) -> Duration {
+        let passed = (self.wall_ns + JUMP_NS).checked_sub(wall_ns);
+        passed.map_or(Duration::MAX, |passed| {
+            Duration::from_nanos(passed.saturating_sub(JUMP_NS))
+        })
+    }
 }
 
 fn wall_ns() -> u64 {

@@ -290,7 +290,8 @@ impl Trace {
             let mut chunk = pipeline.chunks().take(turn, OPEN_BYTES);
             chunk.begin(scope, follows);
             chunk.add_to_first(|buffer| span.write(buffer));
-            self.handover.wait(turn, pipeline, chunk);
+            let since_ns = self.head.anchor.wall_ns();
+            self.handover.wait(turn, since_ns, chunk);
             (is_full, is_first) = (false, true);
         }
         if is_full || !fits || self.handover.has_ended() {

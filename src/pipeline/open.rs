@@ -6,28 +6,16 @@ use std::time::{Duration, Instant};
 
 use super::Pipeline;
 use crate::chunk::Seen;
+use crate::clock::Moment;
 use crate::trace::Handover;
 use crate::turn::Turn;
 
 /// All traces of a pipeline, open or kept for the next.
-#[derive(Debug)]
-pub(crate) struct OpenTraces {
-    traces: Mutex<Vec<Arc<Handover>>>,
-    /// What the waiting count from.
-    began: Instant,
-}
+#[derive(Debug, Default)]
+pub(crate) struct OpenTraces(Mutex<Vec<Arc<Handover>>>);
 
 /// When to look again at what somebody is at right now.
 const AGAIN: Duration = Duration::from_millis(1);
-
-impl Default for OpenTraces {
-    fn default() -> Self {
-        Self {
-            traces: Mutex::new(Vec::new()),
-            began: Instant::now(),
-        }
-    }
-}
 
 impl OpenTraces {
     /// Takes in a new trace; those that nobody has any more go.
@@ -48,44 +36,33 @@ impl OpenTraces {
         }
     }
 
-    /// Nanoseconds since the pipeline began.
-    #[inline]
-    pub(crate) fn now_ns(&self) -> u64 {
-        self.began.elapsed().as_nanos() as u64
-    }
-
-    /// The moment of so many nanoseconds since the pipeline began.
-    #[inline]
-    pub(crate) fn at(&self, ns: u64) -> Instant {
-        self.began + Duration::from_nanos(ns)
-    }
-
     /// Hands over the spans that have waited for `delay`; says when the next will have.
     pub(crate) fn hand_over_overdue(
         &self,
         pipeline: &Arc<Pipeline>,
         delay: Duration,
     ) -> Option<Instant> {
-        let (mut overdue, mut next) = (Vec::new(), None::<Instant>);
+        let now = Moment::now();
+        let (mut overdue, mut next) = (Vec::new(), None::<Duration>);
         for trace in self.traces().iter() {
-            let due = match trace.look() {
+            let left = match trace.look() {
                 Seen::Empty => continue,
-                Seen::Out => Instant::now() + AGAIN,
-                Seen::Chunk => self.at(trace.since_ns()) + delay,
+                Seen::Out => AGAIN,
+                Seen::Chunk => delay.saturating_sub(now.since(trace.since_ns())),
             };
-            if due <= Instant::now() {
+            if left.is_zero() {
                 overdue.push(Arc::clone(trace));
             } else {
-                next = Some(next.map_or(due, |next| next.min(due)));
+                next = Some(next.map_or(left, |next| next.min(left)));
             }
         }
         for trace in overdue {
             trace.hand_over_early(pipeline, None);
         }
-        next
+        next.map(|left| now.at + left)
     }
 
     fn traces(&self) -> MutexGuard<'_, Vec<Arc<Handover>>> {
-        self.traces.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

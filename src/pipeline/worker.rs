@@ -14,6 +14,7 @@ use super::Pipeline;
 use super::config::Out;
 use super::sender::{AtRest, Sender};
 use crate::chunk::Chunk;
+use crate::clock::Moment;
 use crate::export::doorbell::Doorbell;
 use crate::export::patience::Patience;
 use crate::thread;
@@ -444,10 +445,9 @@ impl Run {
         self.sender.work();
         while self.sender.is_free() {
             if !self.fill() {
-                let waited = self.batch.chunks.iter().filter_map(|chunk| chunk.since);
-                let due = waited.chain(self.batch.since).min()? + delay;
-                if due > Instant::now() {
-                    return Some(due);
+                let left = delay.saturating_sub(self.batch.waited()?);
+                if !left.is_zero() {
+                    return Some(Instant::now() + left);
                 }
             }
             self.take();
@@ -509,6 +509,15 @@ impl Run {
 }
 
 impl Batch {
+    /// How long the oldest of its spans has waited; None when it is empty.
+    fn waited(&self) -> Option<Duration> {
+        let now = Moment::now();
+        let chunks = self.chunks.iter().filter(|chunk| chunk.since_ns > 0);
+        let waited = chunks.map(|chunk| now.since(chunk.since_ns));
+        let since = self.since.map(|since| now.at.duration_since(since));
+        waited.chain(since).max()
+    }
+
     /// The oldest chunks, at most `max` spans of them; the first in any case.
     fn take(&mut self, max: usize) -> Vec<Box<Chunk>> {
         let mut spans = 0;

@@ -25,7 +25,7 @@ pub(crate) struct Handover {
     /// The queue had no room. The rest of the trace is dropped too, as far as it would have been sent
     /// with what was dropped.
     overflowed: AtomicBool,
-    /// Since when the first of the waiting spans waits, in the pipeline's count.
+    /// Since when the first of the waiting spans waits, in nanoseconds since 1970.
     since_ns: AtomicU64,
     chunk: ChunkSlot,
 }
@@ -108,9 +108,8 @@ impl Handover {
 
     /// A chunk waits from now on.
     #[inline(always)]
-    pub(super) fn wait(&self, turn: Turn<'_>, pipeline: &Arc<Pipeline>, chunk: Box<Chunk>) {
+    pub(super) fn wait(&self, turn: Turn<'_>, since_ns: u64, chunk: Box<Chunk>) {
         // Before the chunk: whoever sees that sees this.
-        let since_ns = pipeline.open_traces().now_ns();
         self.since_ns.store(since_ns, Ordering::Relaxed);
         self.chunk.put(turn, chunk);
     }
@@ -194,7 +193,7 @@ impl Handover {
             self.part(pipeline);
         }
         let mut chunk = chunk;
-        chunk.since = Some(pipeline.open_traces().at(self.since_ns()));
+        chunk.since_ns = self.since_ns();
         if chunk.is_roomy() {
             chunk = fitting(pipeline, turn, chunk);
         }
