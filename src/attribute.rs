@@ -1,7 +1,7 @@
 //! A set of attributes in wire form: the last write of a key wins, and a limit is kept.
 
 use crate::limits::Surplus;
-use crate::value::Encode;
+use crate::value::{Encode, Value};
 use crate::wire::{
     Field, Put, Room, WireType, append_here, field_len, first_field, tag, varint_len,
 };
@@ -245,6 +245,23 @@ impl<V: Encode> Put for KeyValue<'_, V> {
             .length(2, self.value_length);
         self.value.put(room)
     }
+}
+
+/// Appends a `KeyValue` whose value has at most `max_length` characters or bytes.
+#[inline(always)]
+pub(crate) fn append(
+    bytes: &mut Vec<u8>,
+    field: u32,
+    key: &str,
+    value: Value<'_>,
+    max_length: Option<usize>,
+) {
+    match value {
+        Value::Text(text) => write(bytes, field, key, text.truncated(max_length)),
+        Value::Int(int) => write(bytes, field, key, int),
+        Value::Bool(bool) => write(bytes, field, key, bool),
+        value => write(bytes, field, key, value.truncated(max_length)),
+    };
 }
 
 /// Appends a `KeyValue` and says where its key begins.

@@ -4,13 +4,13 @@ mod measured;
 
 use std::borrow::Cow;
 
-use crate::attribute::{Attributes, KeyValue};
+use crate::attribute::{self, Attributes};
 use crate::context::{SpanContext, otlp_flags};
 use crate::limits::{SpanLimits, Surplus};
 use crate::value::{Encode, Value};
 use crate::wire::{
-    Put as _, WireType, append, append_here, field_len, first_field, optional_len, put_bytes,
-    put_fixed32, put_fixed64, put_length, put_number, put_optional, tag, varint_len,
+    Put, Room, WireType, append_here, field_len, first_field, optional_len, put_bytes, put_fixed32,
+    put_fixed64, put_length, put_length_at, put_number, put_optional, tag, varint_len,
 };
 pub(crate) use measured::{Facts, Measured};
 
@@ -232,7 +232,8 @@ impl Record {
     }
 
     /// The same where all keys are known to differ, and to be within the limit: they are written where
-    /// they stay, and measured before.
+    /// they stay, and their length before them once it is known.
+    #[inline(always)]
     pub fn add_event_of_distinct(
         &mut self,
         name: &str,
@@ -244,26 +245,14 @@ impl Record {
             return;
         }
         let max_length = rules.limits.attribute_value_length;
-        let pairs = attributes
-            .iter()
-            .map(|each| event_pair(each, max_length).len())
-            .sum::<usize>();
-        let length = 9 + field_len(event::NAME, name.len()) + pairs;
-        append(
-            &mut self.events.bytes,
-            field_len(field::EVENTS, length),
-            |room| {
-                let mut room = room
-                    .length(field::EVENTS, length)
-                    .put([tag(event::TIME, WireType::Fixed64) as u8])
-                    .put(time_ns.to_le_bytes())
-                    .bytes(event::NAME, name.as_bytes());
-                for each in attributes {
-                    room = event_pair(each, max_length).put(room);
-                }
-                room
-            },
-        );
+        let bytes = &mut self.events.bytes;
+        let start = bytes.len();
+        let head = EventHead { time_ns, name };
+        append_here(bytes, EVENT_HEAD + field_len(event::NAME, name.len()), head);
+        for (key, value) in attributes {
+            attribute::append(bytes, event::ATTRIBUTES, key, *value, max_length);
+        }
+        put_length_at(bytes, start + 1);
     }
 
     /// Adds a link.
@@ -337,12 +326,25 @@ fn fill<'a>(
     }
 }
 
-#[inline(always)]
-fn event_pair<'a>(
-    (key, value): &(&'a str, Value<'a>),
-    max_length: Option<usize>,
-) -> KeyValue<'a, Value<'a>> {
-    KeyValue::new(event::ATTRIBUTES, key, value.truncated(max_length))
+/// An event before its attributes. Of its length, one byte is left for later.
+struct EventHead<'a> {
+    time_ns: u64,
+    name: &'a str,
+}
+
+/// How long it is, but for the name.
+const EVENT_HEAD: usize = 2 + 9;
+
+impl Put for EventHead<'_> {
+    #[inline(always)]
+    fn put(self, room: Room<'_>) -> Room<'_> {
+        room.fixed::<EVENT_HEAD>(|head| {
+            head.put([tag(field::EVENTS, WireType::Length) as u8, 0])
+                .put([tag(event::TIME, WireType::Fixed64) as u8])
+                .put(self.time_ns.to_le_bytes())
+        })
+        .bytes(event::NAME, self.name.as_bytes())
+    }
 }
 
 fn attributes_len(attributes: &Attributes, dropped: u32) -> usize {

@@ -88,22 +88,31 @@ pub(crate) fn put_message<R>(
     let start = buffer.len();
     buffer.push(0);
     let result = write(buffer);
-    let length = buffer.len() - start - 1;
-    let extra = varint_len(length as u64) - 1;
-    if extra == 0 {
-        buffer[start] = length as u8;
-    } else {
-        let end = buffer.len();
-        buffer.resize(end + extra, 0);
-        buffer.copy_within(start + 1..end, start + 1 + extra);
-        let mut rest = length;
-        for byte in &mut buffer[start..start + extra] {
-            *byte = rest as u8 | 0x80;
-            rest >>= 7;
-        }
-        buffer[start + extra] = rest as u8;
-    }
+    put_length_at(buffer, start);
     result
+}
+
+/// Writes the length of all that comes after `at`, where one byte is kept for it.
+#[inline(always)]
+pub(crate) fn put_length_at(buffer: &mut Vec<u8>, at: usize) {
+    match u8::try_from(buffer.len() - at - 1) {
+        Ok(length @ ..0x80) => buffer[at] = length,
+        _ => put_long_length_at(buffer, at),
+    }
+}
+
+#[cold]
+fn put_long_length_at(buffer: &mut Vec<u8>, at: usize) {
+    let end = buffer.len();
+    let mut rest = end - at - 1;
+    let extra = varint_len(rest as u64) - 1;
+    buffer.resize(end + extra, 0);
+    buffer.copy_within(at + 1..end, at + 1 + extra);
+    for byte in &mut buffer[at..at + extra] {
+        *byte = rest as u8 | 0x80;
+        rest >>= 7;
+    }
+    buffer[at + extra] = rest as u8;
 }
 
 /// One field of a message as found in its bytes.

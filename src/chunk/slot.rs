@@ -86,12 +86,7 @@ impl ChunkSlot {
             return None;
         }
         self.0
-            .compare_exchange(
-                chunk,
-                ptr::null_mut(),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
+            .compare_exchange(chunk, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed)
             .ok()
             // SAFETY: what is neither null nor `OUT` is a box that `put` or `Out` gave up, and it was
             // exchanged for null: nobody else takes it.

@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::argument;
 use super::block::Block;
-use super::ffi::{Answer, Arguments, Method, ascii, install, none, slow, turn};
+use super::ffi::{Answer, Arguments, Item, Method, ascii, install, items, none, slow, turn};
 use super::propagation::{self, PyPropagation};
 use super::span::PySpan;
 use super::start;
@@ -147,8 +147,8 @@ impl Method for AddEvent {
         if attributes.len() > MOST.min(span.max_event_attributes()) {
             return Ok(None);
         }
-        let mut held: [Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>; MOST] = Default::default();
-        for (place, item) in held.iter_mut().zip(attributes.iter()) {
+        let mut held: [Option<Item<'_, 'py>>; MOST] = [None; MOST];
+        for (place, item) in held.iter_mut().zip(items(&attributes)) {
             *place = Some(item);
         }
         let mut pairs = [("", Value::Bool(false)); MOST];

@@ -11,7 +11,7 @@ use pyo3::types::{
 };
 
 use super::error::wrong_type;
-use super::ffi::ascii;
+use super::ffi::{ascii, exact_int};
 use super::lifecycle;
 use crate::otlp::message::{AnyValue, KeyValue, any_value};
 use crate::pipeline::Pipeline;
@@ -91,8 +91,8 @@ pub(crate) fn simple<'a>(came: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
     if let Ok(text) = came.cast_exact::<PyString>() {
         return exact_text(text).map(Value::Text);
     }
-    if came.is_exact_instance_of::<PyInt>() {
-        return came.extract().ok().map(Value::Int);
+    if let Ok(int) = came.cast_exact::<PyInt>() {
+        return exact_int(int).map(Value::Int);
     }
     if let Ok(value) = came.cast_exact::<PyBool>() {
         return Some(Value::Bool(value.is_true()));

@@ -13,10 +13,10 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::AtomicUsize;
 
-use pyo3::{Borrowed, PyClass, PyTypeInfo};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyInt, PyString};
+use pyo3::{Borrowed, PyClass, PyTypeInfo};
 
 use crate::turn::Turn;
 pub(crate) use manager::{Kind, Manager};
@@ -65,6 +65,43 @@ pub(crate) fn has_weak_references(object: &Bound<'_, PyAny>) -> bool {
         let list = object.as_ptr().byte_offset(offset);
         offset != 0 && !(*list.cast::<*mut ffi::PyObject>()).is_null()
     }
+}
+
+/// A dict's key and value, which it holds.
+pub(crate) type Item<'a, 'py> = (Borrowed<'a, 'py, PyAny>, Borrowed<'a, 'py, PyAny>);
+
+/// The items of a dict. They are there for as long as nobody changes it: nothing that may run Python code
+/// may happen before they are done with.
+#[inline(always)]
+pub(crate) fn items<'a, 'py>(dict: &'a Bound<'py, PyDict>) -> impl Iterator<Item = Item<'a, 'py>> {
+    let mut position = 0;
+    std::iter::from_fn(move || {
+        let (mut key, mut value) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the dict lives, the thread is attached, and the pointers outlive the call, which leaves
+        // references in them that the dict holds, or 0 for none left (CPython C API, PyDict_Next).
+        unsafe {
+            (ffi::PyDict_Next(
+                dict.as_ptr(),
+                &raw mut position,
+                &raw mut key,
+                &raw mut value,
+            ) != 0)
+                .then(|| {
+                    let py = dict.py();
+                    (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value))
+                })
+        }
+    })
+}
+
+/// The value of an int, if it has 64 bits. It raises nothing, and so runs no code.
+#[inline(always)]
+pub(crate) fn exact_int(int: &Bound<'_, PyInt>) -> Option<i64> {
+    let mut overflow = 0;
+    // SAFETY: the object is an int and the thread is attached; `overflow` outlives the call, which raises
+    // nothing for an int (CPython C API, PyLong_AsLongLongAndOverflow).
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(int.as_ptr(), &raw mut overflow) };
+    (overflow == 0).then_some(value)
 }
 
 /// The type of the objects of a class that has no subclasses, to tell them by one comparison.

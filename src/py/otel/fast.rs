@@ -13,7 +13,7 @@ use super::span::PyOtelSpan;
 use super::start::Brief;
 use super::tracer::PyOtelTracer;
 use crate::context::SpanKind;
-use crate::py::ffi::{Answer, Arguments, Method, ascii, install, none, slow, turn};
+use crate::py::ffi::{Answer, Arguments, Item, Method, ascii, install, items, none, slow, turn};
 use crate::value::Value;
 
 /// Puts the fast methods on their classes.
@@ -161,8 +161,8 @@ impl Method for AddEvent {
             return Ok(None);
         }
         let max_length = this.get().max_nested_length();
-        let mut held: [Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>; MOST] = Default::default();
-        for (place, item) in held.iter_mut().zip(attributes.iter()) {
+        let mut held: [Option<Item<'_, 'py>>; MOST] = [None; MOST];
+        for (place, item) in held.iter_mut().zip(items(&attributes)) {
             *place = Some(item);
         }
         let mut pairs = [("", Value::Bool(false)); MOST];
