@@ -8,7 +8,7 @@ use std::time::Duration;
 use harness::{Case, measure};
 use nanospan::sampler::Sampler;
 use nanospan::turn::{self, Turn};
-use nanospan::{Memory, Parent, Pipeline, Span, Tracer};
+use nanospan::{Memory, Pipeline, Span, Tracer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use request::{ATTRIBUTES, add_event, finish, pipeline, serve, start};
@@ -26,7 +26,7 @@ fn main() {
         move || {
             let taken = turn::take();
             for _ in 0..SPANS_PER_ROUND {
-                let span = start(taken.turn(), tracer, &on, "GET /users", Parent::Root);
+                let span = start(taken.turn(), tracer, &on, "GET /users", None);
                 fill(taken.turn(), &span);
                 finish(taken.turn(), span);
             }

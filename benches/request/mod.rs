@@ -10,7 +10,7 @@ use nanospan::sampler::Sampler;
 use nanospan::turn::Turn;
 use nanospan::value::Value;
 use nanospan::{
-    Config, Exporter, Handle, Memory, Parent, Pipeline, QueueConfig, Span, SpanKind, SpanLimits,
+    Config, Exporter, Handle, Memory, Pipeline, QueueConfig, Span, SpanKind, SpanLimits,
     StatusCode, Tracer,
 };
 
@@ -74,7 +74,7 @@ pub(crate) fn start(
     tracer: &'static Tracer,
     pipeline: &Arc<Pipeline>,
     name: &str,
-    parent: Parent<'_>,
+    parent: Option<&Span>,
 ) -> Handle {
     let mut span = Handle::default();
     tracer.start_simply(turn, pipeline, name, SpanKind::Internal, parent, &mut span);
@@ -96,9 +96,7 @@ pub(crate) fn add_event(turn: Turn<'_>, span: &Span) {
 pub(crate) fn serve(turn: Turn<'_>, tracer: &'static Tracer, pipeline: &Arc<Pipeline>) {
     let mut open: Vec<Handle> = Vec::with_capacity(NAMES.len());
     for name in NAMES {
-        let parent = open
-            .last()
-            .map_or(Parent::Root, |parent| Parent::Span(parent));
+        let parent = open.last().map(std::ops::Deref::deref);
         let span = start(turn, tracer, pipeline, name, parent);
         for (key, value) in ATTRIBUTES {
             span.set_attribute(turn, key, value);
