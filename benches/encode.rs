@@ -13,7 +13,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use harness::{Case, measure};
-use nanospan::chunk::{Chunk, ChunkSlot, InstrumentationScope};
+use nanospan::chunk::{Chunk, InstrumentationScope};
 use nanospan::otlp::encode;
 use nanospan::sampler::Sampler;
 use nanospan::{Tracer, turn};
@@ -60,22 +60,16 @@ fn batch() -> Vec<Box<Chunk>> {
     let scope = InstrumentationScope::new("bench", None);
     let mut traces = read.resource_spans[0].scope_spans[0].spans.chunks(4);
     let chunk = |spans: &[_]| {
-        let slot = ChunkSlot::default();
+        let mut chunk = Chunk::with_room(0);
+        chunk.begin(scope, true);
         for span in spans {
             let field = ScopeSpans {
                 spans: vec![Clone::clone(span)],
                 ..ScopeSpans::default()
             };
-            slot.add(
-                scope,
-                true,
-                || Chunk::with_room(0),
-                |buffer| {
-                    buffer.extend(field.encode_to_vec());
-                },
-            );
+            chunk.add_to_first(|buffer| buffer.extend(field.encode_to_vec()));
         }
-        slot.take().expect("it has spans")
+        chunk
     };
     traces.by_ref().map(chunk).collect()
 }

@@ -133,14 +133,14 @@ impl Chunk {
 
     /// Begins an empty chunk.
     #[inline]
-    pub(crate) fn begin(&mut self, scope: &'static InstrumentationScope, follows: bool) {
+    pub fn begin(&mut self, scope: &'static InstrumentationScope, follows: bool) {
         self.first.scope = scope;
         self.first.follows = follows;
     }
 
     /// Adds a span that `write` writes to the first run.
     #[inline]
-    pub(crate) fn add_to_first(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn add_to_first(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.first.bytes);
         self.first.spans += 1;
     }
