@@ -182,6 +182,11 @@ impl Record {
         self.attributes.miss(count);
     }
 
+    /// Counts a link that was left out before it came here.
+    pub fn miss_link(&mut self) {
+        self.links.dropped += 1;
+    }
+
     /// Forgets the attributes, of which `dropped` had been left out.
     pub fn clear_attributes(&mut self, dropped: u32) {
         self.attributes.clear(KEPT_BYTES);

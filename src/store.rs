@@ -3,6 +3,7 @@
 
 use std::cell::RefMut;
 use std::collections::VecDeque;
+use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::record::Record;
@@ -177,12 +178,24 @@ impl Store {
 
     /// Takes back a record that nobody reads any more. False if that has happened.
     pub fn release(&self, turn: Turn<'_>, slot: Slot) -> bool {
-        let ending = self.ending(turn, slot);
-        let found = ending.is_some();
-        if let Some(ending) = ending {
-            self.end(turn, ending, false);
+        let Some(ending) = self.ending(turn, slot) else {
+            return false;
+        };
+        if ending.has_ended() {
+            self.forget(turn, slot);
         }
-        found
+        self.end(turn, ending, false);
+        true
+    }
+
+    /// Most ended spans die before another one ends: the queue of those that are kept stays short.
+    #[inline(always)]
+    fn forget(&self, turn: Turn<'_>, slot: Slot) {
+        let mut ended = self.ended.borrow(turn);
+        let is_last = |last: &Slot| ptr::eq(last.cell, slot.cell);
+        if ended.back().is_some_and(is_last) {
+            ended.pop_back();
+        }
     }
 
     /// Keeps the record of a span that has ended, in the place of the oldest.

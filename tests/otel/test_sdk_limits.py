@@ -4,6 +4,7 @@ import pytest
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, SpanContext, TraceState
 
+import nanospan
 from support.otel.same import REMOTE, same, tracer_of
 
 pytest.importorskip("nanospan.otel")
@@ -104,6 +105,16 @@ def test_a_link_to_nowhere_is_kept_if_it_has_attributes_or_a_trace_state():
         return kept, span.dropped_links
 
     assert same(program) == ([("", {"a": 1}), ("a=1", {}), ("a=1", {"b": 2})], 0)
+
+
+@pytest.mark.parametrize("ids", [(2**128, 1), (1, 2**64)])
+def test_a_link_whose_ids_are_too_large_to_be_sent_is_left_out_and_counted(ids):
+    # The SDK keeps it, and its exporter then loses the batch.
+    too_large = SpanContext(*ids, is_remote=True)
+    provider = nanospan.otel.TracerProvider()
+    span = tracer_of(provider).start_span("x", links=[Link(too_large, {"a": 1})])
+    span.add_link(too_large, {"a": 1})
+    assert (list(span.links), span.dropped_links) == ([], 2)
 
 
 def test_a_link_is_the_apis_link():

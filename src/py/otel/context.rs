@@ -211,39 +211,66 @@ impl InPlace {
     }
 }
 
-/// What [`current`], a start and [`enter`] do, at one look: `start` starts a span under the current one,
-/// and must not run Python code. None, before anything was done, where it takes more than one.
+/// Where a span is about to become current.
+pub(super) struct Entrance<'py> {
+    context: Borrowed<'py, 'py, PyAny>,
+    in_context: Borrowed<'py, 'py, PyDict>,
+    /// What is current, perhaps Python's None.
+    before: Option<Bound<'py, PyAny>>,
+}
+
+/// What [`current`] and [`enter`] find at one look, for a span that is about to start and become current.
+/// Until then no Python code may run. None where it takes more than one look.
 #[inline(always)]
-pub(super) fn start_and_enter<'py>(
-    py: Python<'py>,
-    start: impl FnOnce(Option<&Bound<'py, PyOtelSpan>>) -> Option<Bound<'py, PyOtelSpan>>,
-) -> PyResult<Option<(Bound<'py, PyOtelSpan>, InPlace)>> {
+pub(super) fn entrance(py: Python<'_>) -> PyResult<Option<Entrance<'_>>> {
     let api = api(py)?;
     catch_up(py, api)?;
-    let Some((context, in_context)) = sole_context(py, api).filter(|(_, all)| all.len() < 2) else {
+    let Some((context, in_context)) = sole_context(py, api) else {
         return Ok(None);
     };
-    let key = api.span_key.bind(py);
-    let before = in_context.get_item(key)?;
-    let parent = match &before {
+    let before = match in_context.len() {
+        0 => None,
+        1 => in_context.get_item(api.span_key.bind(py))?,
+        _ => return Ok(None),
+    };
+    match &before {
         // Something else than a span is in it.
         None if in_context.len() > 0 => return Ok(None),
         Some(before) if !before.is_none() => match before.cast_exact::<PyOtelSpan>() {
-            Ok(parent) if !parent.get().is_left(py) => Some(parent),
+            Ok(parent) if !parent.get().is_left(py) => (),
             _ => return Ok(None),
         },
-        _ => None,
-    };
-    let context = context.to_owned().unbind();
-    let Some(span) = start(parent) else {
-        return Ok(None);
-    };
-    in_context.set_item(key, &span)?;
-    let before = before.map(Bound::unbind);
-    Ok(Some((span, InPlace { context, before })))
+        _ => (),
+    }
+    Ok(Some(Entrance {
+        context,
+        in_context,
+        before,
+    }))
 }
 
-/// Makes current what was before [`start_and_enter`].
+impl<'py> Entrance<'py> {
+    /// The current span.
+    #[inline(always)]
+    pub(super) fn above(&self) -> Option<&Bound<'py, PyOtelSpan>> {
+        match &self.before {
+            Some(before) => before.cast_exact().ok(),
+            None => None,
+        }
+    }
+
+    /// Makes a span current.
+    #[inline(always)]
+    pub(super) fn enter(self, span: &Bound<'py, PyOtelSpan>) -> PyResult<InPlace> {
+        let py = span.py();
+        let context = self.context.to_owned().unbind();
+        let before = self.before.map(Bound::unbind);
+        self.in_context.set_item(api(py)?.span_key.bind(py), span)?;
+        Ok(InPlace { context, before })
+    }
+}
+
+/// Makes current what was before [`Entrance::enter`].
 #[inline(always)]
 pub(super) fn leave_in_place(
     py: Python<'_>,

@@ -181,7 +181,10 @@ fn take_over(span: &Span, readable: &Bound<'_, PyAny>) -> PyResult<()> {
     }
     let links = links
         .iter()
-        .map(|(context, state, read)| Ok((target_of(context, state)?, read)))
+        .filter_map(|(context, state, read)| match target_of(context, state) {
+            Ok(target) => target.map(|target| Ok((target, read))),
+            Err(error) => Some(Err(error)),
+        })
         .collect::<PyResult<Vec<_>>>()?;
     let status = readable.getattr("_status")?;
     let code = api

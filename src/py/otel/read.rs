@@ -54,21 +54,25 @@ pub(super) fn to_context<'py>(
     ))
 }
 
-/// What a link leads to.
+/// What a link leads to; None for ids that are too large to be sent.
 pub(super) fn target_of<'a>(
     context: &Bound<'_, PyAny>,
     trace_state: &'a str,
-) -> PyResult<Target<'a>> {
+) -> PyResult<Option<Target<'a>>> {
     let flags: u32 = context.getattr("trace_flags")?.extract()?;
-    let trace_id: u128 = context.getattr("trace_id")?.extract()?;
-    let span_id: u64 = context.getattr("span_id")?.extract()?;
-    Ok(Target {
+    let (Ok(trace_id), Ok(span_id)) = (
+        context.getattr("trace_id")?.extract::<u128>(),
+        context.getattr("span_id")?.extract::<u64>(),
+    ) else {
+        return Ok(None);
+    };
+    Ok(Some(Target {
         trace_id: trace_id.to_be_bytes(),
         span_id: span_id.to_be_bytes(),
         trace_flags: flags & 0xff,
         is_remote: context.getattr("is_remote")?.is_truthy()?,
         trace_state,
-    })
+    }))
 }
 
 /// A read-only view of attributes.

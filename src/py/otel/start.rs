@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::api::{Api, api};
 use super::attribute::{self, Bounds, Read, Whose};
-use super::context::{InPlace, current, start_and_enter};
+use super::context::{InPlace, current, entrance};
 use super::provider::{PyProvider, span_id, trace_id};
 use super::read::{context_of, target_of};
 use super::span::{Ancestor, PyOtelSpan};
@@ -220,19 +220,20 @@ impl Arguments {
         if !provider.shares(py) || !lifecycle::is_configured(py) {
             // Before the pipeline is taken: this may run any code.
             let place = PyOtelSpan::bin().place(py)?;
-            let pipeline = provider.pipeline(py);
-            return Ok(
-                pipeline.map(|pipeline| self.start_in(place, tracer, &pipeline, name, parent))
-            );
+            return Ok(match provider.pipeline(py) {
+                Some(pipeline) => Some(self.start_in(place, tracer, &pipeline, name, parent)),
+                None => None,
+            });
         }
         if lifecycle::is_delivering() {
             return Ok(None);
         }
         let place = PyOtelSpan::bin().place(py)?;
         let current = pipeline::borrow_current(turn(py));
-        Ok(current
-            .as_ref()
-            .map(|pipeline| self.start_in(place, tracer, pipeline, name, parent)))
+        match &*current {
+            Some(pipeline) => Ok(Some(self.start_in(place, tracer, pipeline, name, parent))),
+            None => Ok(None),
+        }
     }
 
     /// The same for a block that makes it current, if that takes one look at the Context; else None, and
@@ -252,11 +253,18 @@ impl Arguments {
         };
         // First: this may run any code, and the Context is looked at once.
         let place = PyOtelSpan::bin().place(py)?;
-        start_and_enter(py, |parent| {
+        let Some(entrance) = entrance(py)? else {
+            return Ok(None);
+        };
+        let span = {
             let current = pipeline::borrow_current(turn(py));
-            let pipeline = current.as_ref()?;
-            Some(self.start_in(place, tracer, pipeline, name, parent))
-        })
+            let Some(pipeline) = &*current else {
+                return Ok(None);
+            };
+            self.start_in(place, tracer, pipeline, name, entrance.above())
+        };
+        let entered = entrance.enter(&span)?;
+        Ok(Some((span, entered)))
     }
 
     /// Runs no Python code.
@@ -540,7 +548,8 @@ impl<'py> ParentSpan<'py> {
 
 /// A link to be added. It needs Python no more.
 pub(super) struct Link {
-    target: Target<'static>,
+    /// None for one that is left out, and counted: its ids are too large to be sent.
+    target: Option<Target<'static>>,
     trace_state: Arc<str>,
     read: Read,
 }
@@ -571,11 +580,14 @@ impl Link {
     }
 
     pub(super) fn add(&self, turn: Turn<'_>, span: &Span) {
-        let target = Target {
-            trace_state: &self.trace_state,
-            ..self.target
-        };
         span.change(turn, |record, rules| {
+            let Some(target) = self.target else {
+                return record.miss_link();
+            };
+            let target = Target {
+                trace_state: &self.trace_state,
+                ..target
+            };
             let attributes = pairs(&self.read.attributes);
             record.add_link(target, attributes, self.read.dropped, rules);
         });
