@@ -157,7 +157,7 @@ def _span_context(side: Side, linked: tuple[str, Any]) -> Any:
     if how == "context" or not side.spans:
         return what if how == "context" else trace.INVALID_SPAN_CONTEXT
     context = _span(side, what).get_span_context()
-    # One that travels on where nothing is traced may have ids that are too large, as its parent has.
+    # What travels on where nothing is traced may have ids that are too large, as its parent has.
     is_small = context.trace_id < 2**128 and context.span_id < 2**64
     return context if is_small else trace.INVALID_SPAN_CONTEXT
 
