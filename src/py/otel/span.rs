@@ -579,19 +579,7 @@ impl PyOtelSpan {
         }
         let api = api(py)?;
         let description = description.filter(|description| !description.is_none());
-        let given = if status.is_instance(api.status_class.bind(py))? {
-            if let (Some(description), Some(code)) =
-                (description, api.code_of(&status.getattr("status_code")?))
-            {
-                let ignored = self.core().status_code(turn(py)) == StatusCode::Ok
-                    || code == StatusCode::Unset;
-                if !ignored {
-                    py.import("nanospan.otel._log")?
-                        .call_method1("description_ignored", (description,))?;
-                }
-            }
-            status.clone()
-        } else if let Some(code) = api.code_of(status) {
+        if let Some(code) = api.code_of(status) {
             if self.core().status_code(turn(py)) == StatusCode::Ok || code == StatusCode::Unset {
                 return Ok(());
             }
@@ -608,10 +596,21 @@ impl PyOtelSpan {
             };
             self.put_status(py, code, why.map(text).as_deref(), None);
             return Ok(());
-        } else {
+        }
+        if !status.is_instance(api.status_class.bind(py))? {
             return Ok(());
-        };
-        self.take_status(py, api, &given)
+        }
+        if let (Some(description), Some(code)) =
+            (description, api.code_of(&status.getattr("status_code")?))
+        {
+            let ignored =
+                self.core().status_code(turn(py)) == StatusCode::Ok || code == StatusCode::Unset;
+            if !ignored {
+                py.import("nanospan.otel._log")?
+                    .call_method1("description_ignored", (description,))?;
+            }
+        }
+        self.take_status(py, api, status)
     }
 
     /// Adds an event named `exception`.
