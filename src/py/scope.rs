@@ -15,7 +15,7 @@ use super::otel::{self, PyOtelSpan};
 use super::span::PySpan;
 use crate::context::SpanContext;
 use crate::tracer::DEFAULT_NAMESPACE;
-use crate::turn::Guarded;
+use crate::turn::TurnCell;
 
 /// The active-span scope of one namespace. It lives as long as the program.
 pub(crate) struct Scope {
@@ -56,7 +56,25 @@ pub(crate) fn of_namespace(py: Python<'_>, namespace: &str) -> PyResult<&'static
 /// What the variable of a namespace holds where cells are used: the active span. While nobody else can
 /// see the cell it is changed in place, which spares the context a new map for each span.
 #[pyclass(frozen, name = "_Cell", module = "nanospan")]
-struct Cell(Guarded<Option<Py<PySpan>>>);
+struct Cell(TurnCell<Option<Py<PySpan>>>);
+
+impl Cell {
+    /// The span, which stays there.
+    fn get<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySpan>> {
+        let span = self.0.take(turn(py))?.into_bound(py);
+        self.set(py, Some(span.clone().unbind()));
+        Some(span)
+    }
+
+    /// Puts another there, or none; gives what was there before.
+    #[inline(always)]
+    fn set(&self, py: Python<'_>, span: Option<Py<PySpan>>) -> Option<Py<PySpan>> {
+        match span {
+            Some(span) => self.0.put(turn(py), span),
+            None => self.0.take(turn(py)),
+        }
+    }
+}
 
 /// A span that a block made active.
 pub(crate) enum Entered {
@@ -126,21 +144,24 @@ pub(crate) fn may_change_in_place(py: Python<'_>) -> PyResult<Option<&'static La
 
 fn new_cell<'py>(py: Python<'py>, span: Option<&Bound<'_, PySpan>>) -> PyResult<Bound<'py, Cell>> {
     let span = span.map(|span| span.clone().unbind());
-    Bound::new(py, Cell(Guarded::new(span)))
+    let cell = Cell(TurnCell::empty());
+    cell.set(py, span);
+    Bound::new(py, cell)
 }
 
 /// Where a span is about to become active.
 pub(crate) struct Entrance<'py> {
     cell: Borrowed<'py, 'py, Cell>,
     context: Borrowed<'py, 'py, PyAny>,
+    /// The active span, which is not in the cell meanwhile.
     above: Option<Bound<'py, PySpan>>,
 }
 
 impl<'py> Entrance<'py> {
     /// The active span.
     #[inline(always)]
-    pub(crate) fn take_above(&mut self) -> Option<Bound<'py, PySpan>> {
-        self.above.take()
+    pub(crate) fn above(&self) -> Option<&Bound<'py, PySpan>> {
+        self.above.as_ref()
     }
 
     /// Makes a span active.
@@ -148,10 +169,19 @@ impl<'py> Entrance<'py> {
     pub(crate) fn enter(self, span: &Bound<'py, PySpan>) -> InCell {
         let py = span.py();
         span.get().mark_active(py);
-        let active = Some(span.clone().unbind());
-        let before = std::mem::replace(&mut *self.cell.get().0.borrow(turn(py)), active);
-        let context = self.context.to_owned().unbind();
-        InCell { context, before }
+        // It is empty: there is nothing to drop, and no code to do that.
+        std::mem::forget(self.cell.get().set(py, Some(span.clone().unbind())));
+        InCell {
+            context: self.context.to_owned().unbind(),
+            before: self.above.map(Bound::unbind),
+        }
+    }
+
+    /// Leaves everything as it was.
+    #[cold]
+    pub(crate) fn forgo(self) {
+        let py = self.context.py();
+        self.cell.get().set(py, self.above.map(Bound::unbind));
     }
 }
 
@@ -256,7 +286,7 @@ impl Scope {
         }
         if let Some((cell, _)) = self.sole_cell(py) {
             let span = span.map(|span| span.clone().unbind());
-            let before = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), span);
+            let before = cell.get().set(py, span);
             drop(before.map(|span| span.into_bound(py)));
             return Ok(());
         }
@@ -284,7 +314,7 @@ impl Scope {
         }
         let before = if let Some((cell, _)) = self.sole_cell(py) {
             let span = span.map(|span| span.clone().unbind());
-            std::mem::replace(&mut *cell.get().0.borrow(turn(py)), span)
+            cell.get().set(py, span)
         } else {
             let before = self.get(py)?.map(Bound::unbind);
             self.put(py, span)?.let_go(py);
@@ -320,7 +350,7 @@ impl Scope {
         if !context.is(&entered.context) {
             return Some(entered);
         }
-        let left = std::mem::replace(&mut *cell.get().0.borrow(turn(py)), entered.before);
+        let left = cell.get().set(py, entered.before);
         drop(left.map(|span| span.into_bound(py)));
         drop(entered.context.into_bound(py));
         None
@@ -367,25 +397,30 @@ impl Scope {
     }
 
     /// What [`Self::above`] and [`Self::enter`] find at one look, for a span that is about to start and
-    /// become active. Until then no Python code may run. None where it takes more than one look.
+    /// become active. Until then no Python code may run, and nobody may look at the scope: what comes of
+    /// this is entered or forgone. None where it takes more than one look.
     #[inline(always)]
     pub(crate) fn entrance<'py>(&self, py: Python<'py>) -> Option<Entrance<'py>> {
         if self.is_shared(py) {
             return None;
         }
         let (cell, context) = self.sole_cell(py)?;
-        let above = {
-            let above = cell.get().0.borrow(turn(py));
-            above.as_ref().map(|span| span.bind(py).clone())
-        };
-        if above.as_ref().is_some_and(|above| above.get().is_left(py)) {
-            return None;
-        }
-        Some(Entrance {
+        let entrance = Entrance {
             cell,
             context,
-            above,
-        })
+            above: match cell.get().0.take(turn(py)) {
+                Some(above) => Some(above.into_bound(py)),
+                None => None,
+            },
+        };
+        if entrance
+            .above()
+            .is_some_and(|above| above.get().is_left(py))
+        {
+            entrance.forgo();
+            return None;
+        }
+        Some(entrance)
     }
 
     /// Sets the variable.
@@ -411,7 +446,6 @@ impl Scope {
         let Some(cell) = cells.class.cast(value.as_borrowed()) else {
             return Ok(None);
         };
-        let span = cell.get().0.borrow(turn(py));
-        Ok(span.as_ref().map(|span| span.bind(py).clone()))
+        Ok(cell.get().get(py))
     }
 }

@@ -236,7 +236,7 @@ pub(crate) fn start_simply<'py>(
     };
     // Before the pipeline is borrowed: this may run any code.
     let place = PySpan::bin().place(py)?;
-    match start_in(place, tracer, name, text, kind, above) {
+    match start_in(place, tracer, name, text, kind, above.as_ref()) {
         Some(span) => tell(span).map(Some),
         None => no_op(py).map(Some),
     }
@@ -257,11 +257,11 @@ pub(crate) fn start_and_enter<'py>(
     }
     // First: this may run any code, and the scope is looked at once.
     let place = PySpan::bin().place(py)?;
-    let Some(mut entrance) = tracer.scope().entrance(py) else {
+    let Some(entrance) = tracer.scope().entrance(py) else {
         return Ok(None);
     };
-    let above = entrance.take_above();
-    let Some(span) = start_in(place, tracer, name, text, kind, above) else {
+    let Some(span) = start_in(place, tracer, name, text, kind, entrance.above()) else {
+        entrance.forgo();
         return Ok(None);
     };
     let entered = entrance.enter(&span);
@@ -276,7 +276,7 @@ fn start_in<'py>(
     name: &Bound<'py, PyString>,
     text: &str,
     kind: SpanKind,
-    above: Option<Bound<'py, PySpan>>,
+    above: Option<&Bound<'py, PySpan>>,
 ) -> Option<Bound<'py, PySpan>> {
     let py = name.py();
     let turn = turn(py);
@@ -284,14 +284,14 @@ fn start_in<'py>(
     let pipeline = current.as_ref()?;
     let mut place = place;
     let span = place.value();
-    let parent = match &above {
+    let parent = match above {
         Some(above) => above.get().core(),
         None => None,
     };
     let (core, handle) = (tracer.core(), span.handle());
     core.start_simply(turn, pipeline, text, kind, parent, handle);
     let name = Some(name.clone().unbind());
-    span.begin(name, tracer.scope(), above);
+    span.begin(name, tracer.scope(), above.cloned());
     Some(place.live(py))
 }
 

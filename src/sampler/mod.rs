@@ -239,7 +239,7 @@ impl Sampler {
         match self {
             Self::AlwaysOn => Some(true),
             Self::AlwaysOff => Some(false),
-            Self::TraceIdRatio(ratio) => Some(ratio.get().keeps(trace_id)),
+            Self::TraceIdRatio(ratio) => Some(ratio.keeps(trace_id)),
             _ => None,
         }
     }
@@ -269,7 +269,7 @@ impl Sampler {
             Self::AlwaysOn => (Decision::RecordAndSample, Count::Unknown),
             Self::AlwaysOff => (Decision::Drop, Count::Unknown),
             Self::TraceIdRatio(ratio) => {
-                let sampled = ratio.get().keeps(question.trace_id);
+                let sampled = ratio.keeps(question.trace_id);
                 (Decision::of(sampled), Count::Unknown)
             }
             Self::ParentBased(sampler) => sampler.judge(question, about),

@@ -8,7 +8,22 @@ use crate::id::TraceId;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ratio {
     rate: f64,
-    bound: u128,
+    bound: Bound,
+}
+
+/// Below this are the last eight bytes of the ids that are kept. No rate but 1 comes near the largest
+/// number, which stands for all of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bound(u64);
+
+impl Bound {
+    #[inline(always)]
+    fn keeps(self, trace_id: &TraceId) -> bool {
+        let low = trace_id.to_bytes()[8..]
+            .try_into()
+            .expect("a trace id has sixteen bytes");
+        u64::from_be_bytes(low) < self.0 || self.0 == u64::MAX
+    }
 }
 
 impl Ratio {
@@ -19,7 +34,8 @@ impl Ratio {
 
     fn of(rate: f64) -> Self {
         // OpenTelemetry's Python SDK rounds to even, and so do we: services that mix both agree.
-        let bound = (rate * 2f64.powi(64)).round_ties_even() as u128;
+        let bound = (rate * 2f64.powi(64)).round_ties_even() as u64;
+        let bound = Bound(bound);
         Self { rate, bound }
     }
 
@@ -31,31 +47,41 @@ impl Ratio {
     /// True for the trace ids whose last eight bytes, big-endian, are below the bound: the same
     /// answer for the same trace in every service (OpenTelemetry's `TraceIdRatioBased`).
     pub fn keeps(&self, trace_id: &TraceId) -> bool {
-        let low = trace_id.to_bytes()[8..]
-            .try_into()
-            .expect("a trace id has sixteen bytes");
-        u128::from(u64::from_be_bytes(low)) < self.bound
+        self.bound.keeps(trace_id)
     }
 }
 
 /// A rate that can be changed while samplers use it: each decision is by the old one or the new.
 #[derive(Debug)]
-pub struct SettableRatio(AtomicU64);
+pub struct SettableRatio {
+    rate: AtomicU64,
+    bound: AtomicU64,
+}
 
 impl SettableRatio {
     /// At first.
     pub fn new(ratio: Ratio) -> Self {
-        Self(AtomicU64::new(ratio.rate.to_bits()))
+        Self {
+            rate: AtomicU64::new(ratio.rate.to_bits()),
+            bound: AtomicU64::new(ratio.bound.0),
+        }
     }
 
     /// The rate now.
     pub fn get(&self) -> Ratio {
-        Ratio::of(f64::from_bits(self.0.load(Ordering::Relaxed)))
+        Ratio::of(f64::from_bits(self.rate.load(Ordering::Relaxed)))
+    }
+
+    /// [`Ratio::keeps`] of the rate now.
+    #[inline(always)]
+    pub(crate) fn keeps(&self, trace_id: &TraceId) -> bool {
+        Bound(self.bound.load(Ordering::Relaxed)).keeps(trace_id)
     }
 
     /// The rate from now on.
     pub fn set(&self, ratio: Ratio) {
-        self.0.store(ratio.rate.to_bits(), Ordering::Relaxed);
+        self.rate.store(ratio.rate.to_bits(), Ordering::Relaxed);
+        self.bound.store(ratio.bound.0, Ordering::Relaxed);
     }
 }
 

@@ -28,7 +28,10 @@ impl Handle {
     /// A span to be begun: all but the fields for its end.
     #[inline(always)]
     pub(crate) fn begin(&mut self, turn: Turn<'_>, tracer: &'static Tracer) -> &mut Span {
-        let span = self.0.get_or_insert_with(|| Self::spare(turn, tracer));
+        if self.0.is_none() {
+            self.0 = Some(Self::spare(turn, tracer));
+        }
+        let span = self.0.as_deref_mut().expect("it was given a box");
         span.tracer = tracer;
         span.ended = TurnCell::new(false);
         span.kept = TurnCell::new(false);
@@ -36,7 +39,7 @@ impl Handle {
         span
     }
 
-    #[inline]
+    #[cold]
     fn spare(turn: Turn<'_>, tracer: &'static Tracer) -> Box<Span> {
         let spare = SPARE.borrow(turn).pop();
         spare.unwrap_or_else(|| Span::blank(tracer))
