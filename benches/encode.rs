@@ -67,7 +67,7 @@ fn batch() -> Vec<Box<Chunk>> {
                 spans: vec![Clone::clone(span)],
                 ..ScopeSpans::default()
             };
-            chunk.add_to_first(|buffer| buffer.extend(field.encode_to_vec()));
+            chunk.add_to_first().extend(field.encode_to_vec());
         }
         chunk
     };

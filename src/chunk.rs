@@ -138,11 +138,11 @@ impl Chunk {
         self.first.follows = follows;
     }
 
-    /// Adds a span that `write` writes to the first run.
-    #[inline]
-    pub fn add_to_first(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.first.bytes);
+    /// Adds a span to the first run: to be written to what this gives.
+    #[inline(always)]
+    pub fn add_to_first(&mut self) -> &mut Vec<u8> {
         self.first.spans += 1;
+        &mut self.first.bytes
     }
 
     /// The runs, in the order of their first spans; some may be empty.
@@ -182,22 +182,16 @@ impl Chunk {
         &mut self.more[index]
     }
 
-    /// Adds a span that `write` writes as a [`SPANS`] field.
+    /// Adds a span of this scope: to be written as a [`SPANS`] field to what this gives.
     #[inline(always)]
     pub(crate) fn add(
         &mut self,
         scope: &'static InstrumentationScope,
         follows: bool,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Added {
+    ) -> &mut Vec<u8> {
         let run = self.run(scope, follows);
-        write(&mut run.bytes);
         run.spans += 1;
-        let run_bytes = run.bytes.len();
-        Added {
-            spans: self.spans(),
-            run_bytes,
-        }
+        &mut run.bytes
     }
 
     /// A copy of its spans, scope by scope: `(scope, spans)` as [`SPANS`] fields.
@@ -270,15 +264,6 @@ impl Run {
             spans: 0,
         }
     }
-}
-
-/// What a chunk holds after a span was added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Added {
-    /// Spans in the chunk, with it.
-    pub(crate) spans: usize,
-    /// Bytes in the run, with it.
-    pub(crate) run_bytes: usize,
 }
 
 /// The `Span` messages of a run.

@@ -145,7 +145,7 @@ mod tests {
         let taken = turn::take();
         let mut chunk = chunks.take(taken.turn(), 100);
         assert!((100..=125).contains(&chunk.room()));
-        chunk.add_to_first(|buffer| buffer.push(1));
+        chunk.add_to_first().push(1);
         let address: *const Chunk = &raw const *chunk;
         chunks.give_back([chunk].into_iter());
         let again = chunks.take(taken.turn(), 97);

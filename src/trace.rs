@@ -261,7 +261,7 @@ impl Trace {
             return self.add_alone(turn, scope, follows, span);
         };
         let fits = queue.reserve(turn, 1, span.len());
-        chunk.add(scope, follows, |buffer| span.write(buffer));
+        span.write(chunk.add(scope, follows));
         if !fits {
             self.overflow();
         }
@@ -280,19 +280,23 @@ impl Trace {
     ) {
         let (pipeline, slot) = (&self.pipeline, self.handover.chunk());
         let fits = pipeline.queue().reserve(turn, 1, span.len());
-        let (is_full, is_first);
-        if let Some(mut chunk) = slot.take_out(turn) {
-            let added = chunk.add(scope, follows, |buffer| span.write(buffer));
-            let max_spans = pipeline.max_batch_size();
-            is_full = added.spans >= max_spans || added.run_bytes >= MAX_CHUNK_BYTES;
-            is_first = false;
-        } else {
-            let mut chunk = pipeline.chunks().take(turn, OPEN_BYTES);
-            chunk.begin(scope, follows);
-            chunk.add_to_first(|buffer| span.write(buffer));
+        let (mut out, mut first) = (slot.take_out(turn), None);
+        let chunk = match &mut out {
+            Some(out) => &mut **out,
+            None => {
+                let chunk = first.insert(pipeline.chunks().take(turn, OPEN_BYTES));
+                chunk.begin(scope, follows);
+                &mut **chunk
+            }
+        };
+        let bytes = chunk.add(scope, follows);
+        span.write(bytes);
+        let is_full = bytes.len() >= MAX_CHUNK_BYTES || chunk.spans() >= pipeline.max_batch_size();
+        drop(out);
+        let is_first = first.is_some();
+        if let Some(first) = first {
             let since_ns = self.head.anchor.wall_ns();
-            self.handover.wait(turn, since_ns, chunk);
-            (is_full, is_first) = (false, true);
+            self.handover.wait(turn, since_ns, first);
         }
         if is_full || !fits || self.handover.has_ended() {
             self.hand_over_now(turn, fits);
@@ -329,7 +333,7 @@ impl Trace {
         let fits = pipeline.queue().reserve(turn, 1, length);
         let mut chunk = pipeline.chunks().take(turn, length);
         chunk.begin(scope, follows);
-        chunk.add_to_first(|buffer| span.write_here(buffer));
+        span.write_here(chunk.add_to_first());
         if !fits {
             pipeline.drop_chunk(&chunk, Reason::QueueFull);
             return self.overflow();

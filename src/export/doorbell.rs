@@ -130,7 +130,7 @@ mod model {
         let _taken = lock(lock_of_turns);
         // SAFETY: all turns of the model come from this lock.
         let turn = unsafe { Turn::assume() };
-        let write = |chunk: &mut Chunk| chunk.add_to_first(|buffer| buffer.push(byte));
+        let write = |chunk: &mut Chunk| chunk.add_to_first().push(byte);
         if let Some(mut chunk) = slot.take_out(turn) {
             write(&mut chunk);
         } else {

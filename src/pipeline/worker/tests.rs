@@ -47,7 +47,7 @@ fn finish_a_span(pipeline: &Arc<Pipeline>) {
     let mut chunk = Chunk::with_room(2);
     chunk.begin(InstrumentationScope::new("test", None), true);
     // `ScopeSpans.spans` with an empty `Span`.
-    chunk.add_to_first(|buffer| buffer.extend([0x12, 0]));
+    chunk.add_to_first().extend([0x12, 0]);
     pipeline.queue.reserve(turn::take().turn(), 1, 2);
     pipeline.enqueue(None, chunk, 1);
 }
