@@ -97,6 +97,7 @@ mod _core {
         }
         fast::install_all(module.py())?;
         PySpan::bin().install(module.py())?;
+        super::scope::install(module.py())?;
         hint::install(module.py())?;
         // Of the same names as those of the native face.
         module.add("_OtelSpan", module.py().get_type::<otel::PyOtelSpan>())?;

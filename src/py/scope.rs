@@ -10,7 +10,8 @@ use pyo3::Borrowed;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::ffi::{ContextVar, Exact, Layout, Token, current_context, probe, turn};
+use super::chain;
+use super::ffi::{Bin, ContextVar, Exact, Layout, Recycled, Token, current_context, probe, turn};
 use super::otel::{self, PyOtelSpan};
 use super::span::PySpan;
 use crate::context::SpanContext;
@@ -144,9 +145,34 @@ pub(crate) fn may_change_in_place(py: Python<'_>) -> PyResult<Option<&'static La
 
 fn new_cell<'py>(py: Python<'py>, span: Option<&Bound<'_, PySpan>>) -> PyResult<Bound<'py, Cell>> {
     let span = span.map(|span| span.clone().unbind());
-    let cell = Cell(TurnCell::empty());
-    cell.set(py, span);
-    Bound::new(py, cell)
+    CELLS.make(py, |cell| {
+        cell.set(py, span);
+    })
+}
+
+/// Each task has a context of its own, and so a cell.
+static CELLS: Bin<Cell> = Bin::new();
+
+/// Readies the cells: before the first.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    CELLS.install(py)
+}
+
+impl Recycled for Cell {
+    fn bin() -> &'static Bin<Self> {
+        &CELLS
+    }
+
+    fn blank() -> Self {
+        Self(TurnCell::empty())
+    }
+
+    #[inline]
+    fn rest(&mut self, py: Python<'_>) {
+        if let Some(span) = self.0.take(turn(py)) {
+            chain::let_go(span.into_bound(py));
+        }
+    }
 }
 
 /// Where a span is about to become active.

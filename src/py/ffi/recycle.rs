@@ -39,8 +39,10 @@ struct Facts {
     offset: usize,
     /// Where it keeps the `__dict__`, if the class has one; null as long as nobody has used it.
     dict: Option<usize>,
-    /// Where it keeps its weak references; null as long as there are none.
-    weak: usize,
+    /// Where it keeps its weak references, null as long as there are none; 0 if it has none ever.
+    weak: isize,
+    /// The collector knows of its objects, unless it is told otherwise.
+    is_collected: bool,
     /// What PyO3 does with a dead object.
     dealloc: ffi::destructor,
 }
@@ -88,7 +90,8 @@ impl<T: Recycled> Bin<T> {
                     dict: usize::try_from((*class).tp_dictoffset)
                         .ok()
                         .filter(|offset| *offset > 0),
-                    weak: usize::try_from((*class).tp_weaklistoffset).unwrap_or(0),
+                    weak: (*class).tp_weaklistoffset,
+                    is_collected: ffi::PyType_HasFeature(class, ffi::Py_TPFLAGS_HAVE_GC) != 0,
                     dealloc: own,
                 };
                 if self.facts.set(facts).is_ok() {
@@ -181,13 +184,15 @@ impl Facts {
     #[cold]
     fn allocate(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
         // SAFETY: the class is PyO3's, and the thread is attached (CPython C API,
-        // PyType_GenericAlloc: null with an exception set, or a tracked object).
+        // PyType_GenericAlloc: null with an exception set, or an object, tracked if the type has it so).
         unsafe {
             let object = ffi::PyType_GenericAlloc(self.class, 0);
             if object.is_null() {
                 return Err(PyErr::fetch(py));
             }
-            ffi::PyObject_GC_UnTrack(object.cast());
+            if self.is_collected {
+                ffi::PyObject_GC_UnTrack(object.cast());
+            }
             Ok(object)
         }
     }
@@ -218,7 +223,8 @@ unsafe extern "C" fn dealloc<T: Recycled>(object: *mut ffi::PyObject) {
             // Only classes with a `__dict__` have anything for the collector.
             ffi::PyObject_GC_UnTrack(object.cast());
         }
-        if facts.weak == 0 || !is_null(object, facts.weak) {
+        // Below 0: CPython keeps them, and knows where.
+        if facts.weak < 0 || facts.weak > 0 && !is_null(object, facts.weak as usize) {
             ffi::PyObject_ClearWeakRefs(object);
         }
         let value = &mut *object.byte_add(facts.offset).cast::<T>();
