@@ -109,11 +109,20 @@ impl Chunk {
         self.first.bytes.capacity()
     }
 
-    /// Empties it; the room stays.
+    /// Gives up what is not used again. What is, whoever takes it clears: what another processor wrote
+    /// last is far away.
+    pub(crate) fn shed(&mut self) {
+        if !self.more.is_empty() {
+            self.more = Vec::new();
+        }
+    }
+
+    /// Empties it, once it has shed what it does not keep; the room stays.
+    #[inline(always)]
     pub(crate) fn clear(&mut self) {
+        debug_assert!(self.more.is_empty(), "it has shed that");
         self.first.bytes.clear();
         self.first.spans = 0;
-        self.more.clear();
         self.since_ns = 0;
         self.kept = None;
         self.marks = 0;

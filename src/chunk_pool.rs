@@ -44,7 +44,10 @@ impl Chunks {
         let class = class_that_holds(length);
         let ready = self.ready.borrow(turn).get_mut(class).and_then(Vec::pop);
         match ready {
-            Some(chunk) => chunk,
+            Some(mut chunk) => {
+                chunk.clear();
+                chunk
+            }
             None => self.take_spent(turn, class, length),
         }
     }
@@ -59,7 +62,8 @@ impl Chunks {
             if let Ok(mut spent) = self.spent.try_lock() {
                 let mut ready = self.ready.borrow(turn);
                 std::mem::swap(&mut ready[class], &mut spent[class]);
-                if let Some(chunk) = ready[class].pop() {
+                if let Some(mut chunk) = ready[class].pop() {
+                    chunk.clear();
                     return chunk;
                 }
             }
@@ -85,7 +89,7 @@ fn keep(classes: &mut Classes, mut chunk: Box<Chunk>) {
         return;
     };
     if classes[class].len() * size_of_class(class) < KEPT_BYTES {
-        chunk.clear();
+        chunk.shed();
         classes[class].push(chunk);
     }
 }

@@ -41,8 +41,15 @@ impl Counter {
     }
 }
 
+/// Begins new lines of the cache: what one processor writes all the time is not to be near what others
+/// do.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart;
+
 /// The counts of one pipeline, all in spans unless they say otherwise.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Counters {
     /// Started, whatever was decided of them.
     pub started: Tally,
@@ -52,6 +59,7 @@ pub struct Counters {
     pub recorded: Tally,
     /// Recorded and finished.
     pub finished: Tally,
+    apart: Apart,
     /// Taken by every exporter.
     pub sent: Counter,
     /// Died, or were open at shutdown, unfinished.

@@ -281,13 +281,12 @@ impl Trace {
         let (pipeline, slot) = (&self.pipeline, self.handover.chunk());
         let fits = pipeline.queue().reserve(turn, 1, span.len());
         let (mut out, mut first) = (slot.take_out(turn), None);
-        let chunk = match &mut out {
-            Some(out) => &mut **out,
-            None => {
-                let chunk = first.insert(pipeline.chunks().take(turn, OPEN_BYTES));
-                chunk.begin(scope, follows);
-                &mut **chunk
-            }
+        let chunk = if let Some(out) = &mut out {
+            &mut **out
+        } else {
+            let chunk = first.insert(pipeline.chunks().take(turn, OPEN_BYTES));
+            chunk.begin(scope, follows);
+            chunk
         };
         let bytes = chunk.add(scope, follows);
         span.write(bytes);

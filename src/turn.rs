@@ -89,6 +89,12 @@ pub(crate) struct TurnCell<T>(Cell<T>);
 // SAFETY: as for `Guarded`: both ways to the content take a turn.
 unsafe impl<T: Send> Sync for TurnCell<T> {}
 
+impl<T: Default> Default for TurnCell<T> {
+    fn default() -> Self {
+        Self(Cell::default())
+    }
+}
+
 impl<T: Copy> TurnCell<T> {
     pub(crate) const fn new(content: T) -> Self {
         Self(Cell::new(content))

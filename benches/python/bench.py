@@ -1,4 +1,4 @@
-"""What tracing costs: the tables of `bench_span`, `bench_late`, `bench_propagation`,
+"""What tracing costs: the tables of `bench_span`, `bench_late`, `bench_live`, `bench_propagation`,
 `bench_frameworks`, `bench_latency` and `bench_worker`, and of `bench_peers` with --peers.
 
 python benches/python/bench.py [--quick] [--peers] [--case NAME] [--json FILE] [--bars | --gate]
@@ -12,6 +12,7 @@ import sys
 import bench_frameworks
 import bench_late
 import bench_latency
+import bench_live
 import bench_peers
 import bench_propagation
 import bench_span
@@ -20,6 +21,7 @@ import bench_worker
 BENCHES = (
     bench_span,
     bench_late,
+    bench_live,
     bench_propagation,
     bench_frameworks,
     bench_latency,

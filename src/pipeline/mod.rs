@@ -102,16 +102,17 @@ impl Pipeline {
             .iter()
             .map(Exporter::open)
             .collect::<Result<Vec<_>, _>>()?;
+        let full_batch_size = max_batch_size.min((max_entries / 2).max(1));
         Ok(Arc::new(Self {
             resource: settings.resource.fields(),
-            full_batch_size: max_batch_size.min((max_entries / 2).max(1)),
+            full_batch_size,
             known: settings.sampler.known(),
             is_special: settings.forgets || settings.keep.is_some(),
             epoch: sys::epoch(),
             ids: ids.map_or_else(Ids::random, Ids::scripted),
             store: Store::new(settings.queue.max_live_spans),
             chunks: Chunks::default(),
-            queue: Queue::new(settings.queue.max_entries, settings.queue.max_bytes),
+            queue: Queue::new(max_entries, settings.queue.max_bytes, full_batch_size),
             open_traces: OpenTraces::default(),
             counters: Counters::default(),
             notices: Notices::default(),
@@ -407,10 +408,7 @@ impl Pipeline {
         spans: usize,
     ) {
         match self.queue.push(turn, chunk, spans) {
-            Ok(waiting) => {
-                let batch = self.full_batch_size;
-                self.wake_worker(waiting >= batch && waiting.saturating_sub(spans) < batch);
-            }
+            Ok(is_filled) => self.wake_worker(is_filled),
             Err(chunk) => self.drop_chunk(&chunk, Reason::QueueFull),
         }
         if self.is_closed() {

@@ -434,10 +434,11 @@ impl Scope {
         let entrance = Entrance {
             cell,
             context,
-            above: match cell.get().0.take(turn(py)) {
-                Some(above) => Some(above.into_bound(py)),
-                None => None,
-            },
+            above: cell
+                .get()
+                .0
+                .take(turn(py))
+                .map(|above| above.into_bound(py)),
         };
         if entrance
             .above()

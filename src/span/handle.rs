@@ -94,9 +94,8 @@ impl Span {
     /// A span that begins has a trace from now on.
     #[inline(always)]
     pub(crate) fn belong_to(&mut self, trace: Shared<Trace>) {
-        // It was at rest, so there is none to let go of, and no code to do that.
-        debug_assert!(self.trace.is_none());
-        std::mem::forget(self.trace.replace(trace));
+        debug_assert!(self.trace.is_none(), "it was at rest");
+        self.trace = Some(trace);
     }
 
     /// Its record was kept to be read, and now nobody can.

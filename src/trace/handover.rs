@@ -199,7 +199,7 @@ impl Handover {
         }
         let verdict = self.verdict();
         if verdict != Verdict::Sampled {
-            self.drop_followers(pipeline, verdict, &mut chunk);
+            drop_followers(pipeline, verdict, &mut chunk);
         } else if pipeline.is_special() {
             self.say_why_kept(&mut chunk);
         }
@@ -225,17 +225,17 @@ impl Handover {
             chunk.kept = keep::Reason::from_number(self.kept.load(Ordering::Relaxed));
         }
     }
+}
 
-    #[cold]
-    fn drop_followers(&self, pipeline: &Pipeline, verdict: Verdict, chunk: &mut Chunk) {
-        let (spans, bytes) = chunk.drop_followers();
-        let reason = match verdict {
-            Verdict::Undecided => Reason::LateUndecided,
-            _ => Reason::Unsampled,
-        };
-        pipeline.queue().release(spans, bytes);
-        pipeline.counters().dropped.add(reason, spans);
-    }
+#[cold]
+fn drop_followers(pipeline: &Pipeline, verdict: Verdict, chunk: &mut Chunk) {
+    let (spans, bytes) = chunk.drop_followers();
+    let reason = match verdict {
+        Verdict::Undecided => Reason::LateUndecided,
+        _ => Reason::Unsampled,
+    };
+    pipeline.queue().release(spans, bytes);
+    pipeline.counters().dropped.add(reason, spans);
 }
 
 /// The same spans in a chunk that fits them.

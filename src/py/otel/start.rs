@@ -220,10 +220,11 @@ impl Arguments {
         if !provider.shares(py) || !lifecycle::is_configured(py) {
             // Before the pipeline is taken: this may run any code.
             let place = PyOtelSpan::bin().place(py)?;
-            return Ok(match provider.pipeline(py) {
-                Some(pipeline) => Some(self.start_in(place, tracer, &pipeline, name, parent)),
-                None => None,
-            });
+            let Some(pipeline) = provider.pipeline(py) else {
+                return Ok(None);
+            };
+            let span = self.start_in(place, tracer, &pipeline, name, parent);
+            return Ok(Some(span));
         }
         if lifecycle::is_delivering() {
             return Ok(None);
