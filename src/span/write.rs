@@ -105,7 +105,7 @@ impl Span {
         self.write(turn, |record| work(record, rules));
     }
 
-    /// Sets the status by the rules of [`Status::set`].
+    /// Sets the status by the rules of [`StatusCode::set`].
     pub fn set_status(&self, turn: Turn<'_>, code: StatusCode, description: Option<&str>) {
         if self.slot.is_none() {
             return;
