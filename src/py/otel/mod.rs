@@ -8,17 +8,21 @@
 //! | `context`, `token` | the current span in OpenTelemetry's own Context, and what else becomes current |
 //! | `pending` | what was left in another context, and waits for its own |
 //! | `provider`, `tracer`, `start` | who makes spans, and how one starts |
-//! | `span`, `attribute`, `read` | the handle that Python holds; what goes in, what comes out |
+//! | `parent`, `ask` | what it starts under, and what the application's sampler and ids make of it |
+//! | `span`, `attribute`, `link`, `read` | the handle that Python holds; what goes in, what comes out |
 //! | `end` | the end of a span, and what Python's processors make of it |
 //! | `block` | what `start_as_current_span` gives |
 //! | `fast` | the short way of the calls that hot code makes |
 
 mod api;
+mod ask;
 mod attribute;
 mod block;
 mod context;
 mod end;
 mod fast;
+mod link;
+mod parent;
 mod pending;
 mod provider;
 mod read;

@@ -1,5 +1,7 @@
 //! What Python reads of a span, as objects of OpenTelemetry's classes; and their way back.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyMappingProxy};
 
@@ -19,7 +21,7 @@ pub(super) fn context_of(api: &Api, came: &Bound<'_, PyAny>) -> PyResult<Option<
         return Ok(None);
     };
     let flags: u32 = came.getattr("trace_flags")?.extract()?;
-    let state = super::start::header_of(api, &came.getattr("trace_state")?)?;
+    let state = header_of(api, &came.getattr("trace_state")?)?;
     Ok(Some(SpanContext {
         trace_id,
         span_id,
@@ -52,6 +54,15 @@ pub(super) fn to_context<'py>(
         api.trace_flags(py, context.trace_flags())?,
         state,
     ))
+}
+
+/// The `tracestate` header of a `TraceState`; empty for none.
+pub(super) fn header_of(api: &Api, state: &Bound<'_, PyAny>) -> PyResult<Arc<str>> {
+    if state.is_none() || state.is(&api.default_trace_state) {
+        return Ok("".into());
+    }
+    let header: String = state.call_method0("to_header")?.extract()?;
+    Ok(header.as_str().into())
 }
 
 /// What a link leads to; None for ids that are too large to be sent.

@@ -13,9 +13,10 @@ use pyo3::types::{PyList, PyString, PyTuple, PyType};
 
 use super::api::api;
 use super::attribute::{self, Whose};
+use super::link::Link;
 use super::provider::{PyProvider, shared};
-use super::read::{read_only, to_context};
-use super::start::{Link, header_of, time};
+use super::read::{header_of, read_only, to_context};
+use super::start::time;
 use super::tracer::PyOtelTracer;
 use crate::context::StatusCode;
 use crate::py::exception;

@@ -5,25 +5,25 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString};
 
-use super::api::{Api, api};
-use super::attribute::{self, Bounds, Read, Whose};
+use super::api::api;
+use super::ask::Asked;
+use super::attribute::{self, Bounds, Whose};
 use super::context::{InPlace, current, entrance};
-use super::provider::{PyProvider, span_id, trace_id};
-use super::read::{context_of, target_of};
+use super::link::Link;
+use super::parent::ParentSpan;
+use super::provider::PyProvider;
 use super::span::{Ancestor, PyOtelSpan};
 use super::tracer::PyOtelTracer;
-use crate::context::{SpanContext, SpanKind};
+use crate::context::SpanKind;
 use crate::pipeline::{self, Pipeline};
 use crate::py::ffi::{Place, Recycled, is_tracked, track, turn};
 use crate::py::lifecycle;
 use crate::py::value::{exact_text, pairs, text};
-use crate::record::Target;
 use crate::sampler;
 use crate::span::Span;
-use crate::tracer::{Chosen, Parent, SpanOptions};
-use crate::turn::Turn;
+use crate::tracer::{Parent, SpanOptions};
 
 /// An argument that is true or false in the way of Python: the API does not check.
 pub(super) struct Truth(pub(super) bool);
@@ -315,9 +315,11 @@ impl Arguments {
         let links = more.links.as_ref().map(|links| links.bind(py));
         let (sampler, ids) = (provider.sampler(py), provider.id_generator(py));
         if sampler.is_some() || ids.is_some() {
-            let asked = self.ask(
-                tracer,
+            let asked = Asked::of(
+                py,
                 &pipeline,
+                &self.name,
+                self.kind,
                 &parent,
                 sampler.as_ref(),
                 ids.as_ref(),
@@ -402,197 +404,6 @@ impl Arguments {
         }
         handle
     }
-
-    /// Asks the application's id generator and sampler.
-    #[allow(clippy::too_many_arguments, reason = "all that a sampler is told")]
-    fn ask<'py>(
-        &self,
-        tracer: &Bound<'py, PyOtelTracer>,
-        pipeline: &Arc<Pipeline>,
-        parent: &ParentSpan<'py>,
-        sampler: Option<&Bound<'py, PyAny>>,
-        ids: Option<&Bound<'py, PyAny>>,
-        context: Option<&Bound<'py, PyAny>>,
-        attributes: Option<&Bound<'py, PyAny>>,
-        links: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Asked<'py>> {
-        let py = tracer.py();
-        let api = api(py)?;
-        let mut chosen = Chosen {
-            random: true,
-            ..Chosen::default()
-        };
-        let parent_trace_id = parent.trace_id();
-        if parent_trace_id.is_none() {
-            chosen.trace_id = if let Some(ids) = ids {
-                trace_id(&ids.call_method0("generate_trace_id")?)
-            } else {
-                let (_, now_ns) = pipeline.clock().anchor(turn(py));
-                Some(pipeline.ids().trace_id(turn(py), now_ns))
-            };
-        }
-        let mut given = None;
-        if let Some(sampler) = sampler {
-            let id = parent_trace_id.or(chosen.trace_id);
-            let id = id.map_or(0, |id| u128::from_be_bytes(id.to_bytes()));
-            let none = PyTuple::empty(py).into_any();
-            let result = sampler.call_method1(
-                "should_sample",
-                (
-                    context,
-                    id,
-                    &self.name,
-                    api.kind(py, self.kind),
-                    attributes,
-                    links.unwrap_or(&none),
-                ),
-            )?;
-            let decision = result.getattr("decision")?;
-            let sampled = decision.call_method0("is_sampled")?.is_truthy()?;
-            chosen.sampled = Some(sampled);
-            chosen.record_only = !sampled && decision.call_method0("is_recording")?.is_truthy()?;
-            let state = result.getattr("trace_state")?;
-            chosen.trace_state = Some(header_of(api, &state)?);
-            given = Some(result.getattr("attributes")?);
-        }
-        if let Some(ids) = ids {
-            if parent_trace_id.is_none() {
-                // Generators older than the method make random ids.
-                let random = ids.call_method0("is_trace_id_random");
-                chosen.random = random.map_or(Ok(true), |random| random.is_truthy())?;
-            }
-            chosen.span_id = span_id(&ids.call_method0("generate_span_id")?);
-        }
-        Ok(Asked {
-            chosen,
-            attributes: given,
-        })
-    }
-}
-
-/// What the application's parts said.
-struct Asked<'py> {
-    chosen: Chosen,
-    /// The sampler's, which go in the place of those that were given.
-    attributes: Option<Bound<'py, PyAny>>,
-}
-
-/// The `tracestate` header of a `TraceState`; empty for none.
-pub(super) fn header_of(api: &Api, state: &Bound<'_, PyAny>) -> PyResult<Arc<str>> {
-    if state.is_none() || state.is(&api.default_trace_state) {
-        return Ok("".into());
-    }
-    let header: String = state.call_method0("to_header")?.extract()?;
-    Ok(header.as_str().into())
-}
-
-/// What a span starts under.
-pub(super) enum ParentSpan<'py> {
-    /// Nothing: it begins a trace.
-    None,
-    /// Something with a context that is not valid, as good as nothing.
-    Invalid(Bound<'py, PyAny>),
-    /// A span of ours.
-    Ours(Bound<'py, PyOtelSpan>),
-    /// Anything else that has a context, a valid one.
-    Known {
-        context: SpanContext,
-        python: Bound<'py, PyAny>,
-    },
-}
-
-impl<'py> ParentSpan<'py> {
-    /// The span in a Context, or in the current one.
-    fn find(py: Python<'py>, api: &Api, context: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
-        let Some(span) = current(py, context)? else {
-            return Ok(Self::None);
-        };
-        let span = match span.cast_into_exact::<PyOtelSpan>() {
-            Ok(span) => return Ok(Self::Ours(span)),
-            Err(other) => other.into_inner(),
-        };
-        if !span.is_instance(api.span_class.bind(py))? {
-            return Ok(Self::None);
-        }
-        let python = span.call_method0("get_span_context")?;
-        if python.is_none() {
-            return Ok(Self::None);
-        }
-        if !python.is_instance(api.span_context.bind(py))? {
-            return Err(PyTypeError::new_err(
-                "parent_span_context must be a SpanContext or None.",
-            ));
-        }
-        Ok(match context_of(api, &python)? {
-            Some(context) => Self::Known { context, python },
-            None => Self::Invalid(python),
-        })
-    }
-
-    fn trace_id(&self) -> Option<crate::id::TraceId> {
-        match self {
-            Self::None | Self::Invalid(_) => None,
-            Self::Ours(span) => Some(span.get().core().trace().trace_id()),
-            Self::Known { context, .. } => Some(context.trace_id),
-        }
-    }
-
-    /// The `opentelemetry.trace.SpanContext`.
-    fn python(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self {
-            Self::None => Ok(None),
-            Self::Ours(span) => span.get().python_context(py).map(Some),
-            Self::Invalid(python) | Self::Known { python, .. } => Ok(Some(python.clone())),
-        }
-    }
-}
-
-/// A link to be added. It needs Python no more.
-pub(super) struct Link {
-    /// None for one that is left out, and counted: its ids are too large to be sent.
-    target: Option<Target<'static>>,
-    trace_state: Arc<str>,
-    read: Read,
-}
-
-impl Link {
-    /// A link, unless it says nothing: an invalid context alone.
-    pub(super) fn read(
-        bounds: Bounds<'_>,
-        context: &Bound<'_, PyAny>,
-        attributes: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Self>> {
-        if !context.is_truthy()? {
-            return Ok(None);
-        }
-        let says = context.getattr("is_valid")?.is_truthy()?
-            || attributes.map_or(Ok(false), PyAnyMethods::is_truthy)?
-            || context.getattr("trace_state")?.is_truthy()?;
-        if !says {
-            return Ok(None);
-        }
-        let read = attribute::all(bounds, attributes)?;
-        let trace_state = header_of(api(context.py())?, &context.getattr("trace_state")?)?;
-        Ok(Some(Self {
-            target: target_of(context, "")?,
-            trace_state,
-            read,
-        }))
-    }
-
-    pub(super) fn add(&self, turn: Turn<'_>, span: &Span) {
-        span.change(turn, |record, rules| {
-            let Some(target) = self.target else {
-                return record.miss_link();
-            };
-            let target = Target {
-                trace_state: &self.trace_state,
-                ..target
-            };
-            let attributes = pairs(&self.read.attributes);
-            record.add_link(target, attributes, self.read.dropped, rules);
-        });
-    }
 }
 
 /// Reads what a span starts with, which may run any code, and then writes it.
@@ -606,7 +417,7 @@ fn fill(
 ) -> PyResult<()> {
     let bounds = |whose| Bounds::new(pipeline, Some(provider), whose);
     let read = attribute::all(bounds(Whose::Span), attributes)?;
-    let links = read_links(bounds(Whose::Link), links)?;
+    let links = Link::all(bounds(Whose::Link), links)?;
     let turn = turn(py);
     pairs(&read.attributes).for_each(|(key, value)| span.set_attribute(turn, key, value));
     if read.dropped > 0 {
@@ -616,22 +427,4 @@ fn fill(
         link.add(turn, span);
     }
     Ok(())
-}
-
-fn read_links(bounds: Bounds<'_>, came: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Link>> {
-    let mut links = Vec::new();
-    let Some(came) = came.filter(|came| !came.is_none()) else {
-        return Ok(links);
-    };
-    for link in came.try_iter()? {
-        let link = link?;
-        if !link.is_truthy()? {
-            continue;
-        }
-        let attributes = link.getattr("attributes")?;
-        let attributes = Some(&attributes).filter(|attributes| !attributes.is_none());
-        let context = link.getattr("context")?;
-        links.extend(Link::read(bounds, &context, attributes)?);
-    }
-    Ok(links)
 }
