@@ -31,9 +31,8 @@
 //! | `py` | the Python module; without the feature `python` the crate is the core alone |
 //!
 //! Unsafe code is in [`turn`], [`sys`] and `py::ffi`, in three files that are each about one such thing
-//! (`wire::room`: bytes past the end of a `Vec`; `trace::fresh`: an `Arc` that nobody else has;
-//! `export::ring`: boxes in atomic pointers), and nowhere else; each block says whose promise it relies
-//! on.
+//! (`wire::room`: bytes past the end of a `Vec`; `chunk::slot`, `export::ring`: boxes in atomic
+//! pointers), and nowhere else; each block says whose promise it relies on.
 //!
 //! Words that are not OpenTelemetry's:
 //!
@@ -44,7 +43,8 @@
 //! - *record*: what an open span holds. It lives in a *slot* of the store, and a handle finds it by
 //!   the slot's number and its generation.
 //! - *chunk*: finished spans of a local trace, in wire form. It waits in the trace's `ChunkSlot`, from
-//!   which one owner at a time takes it.
+//!   which one owner at a time takes it. The slot and the verdict are the trace's *handover*: all that
+//!   the worker sees of it.
 //! - *at rest*: a handle, or a block, between two lives. It holds nothing of anybody's, and keeps its
 //!   memory for the next.
 //! - *hand over*: give a chunk to the queue. *Release*, of a span: give its record back.
