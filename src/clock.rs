@@ -134,7 +134,13 @@ impl Anchor {
     #[inline]
     pub(crate) fn wall_ns(&self) -> u64 {
         match &self.other {
-            None => self.tie.wall_ns_at(sys::ticks()),
+            None => {
+                let now_ns = self.tie.wall_ns_at(sys::ticks());
+                if now_ns - self.tie.wall_ns < FRESH_NS {
+                    return now_ns;
+                }
+                wall_ns()
+            }
             Some(_) => wall_ns(),
         }
     }
@@ -187,6 +193,10 @@ const MEASURE: Duration = Duration::from_millis(20);
 const RENEWAL_NS: u64 = 100_000_000;
 /// Beyond this, wall time was set, the machine slept, or the counter changed.
 const JUMP_NS: u64 = 1_000_000;
+/// For this long a tie says what wall time is, though that may be slewed meanwhile.
+const FRESH_NS: u64 = 10_000_000_000;
+/// By no more than this it is wrong then: clocks are slewed by at most 500 millionths (Linux, adjtimex).
+const ASTRAY_NS: u64 = JUMP_NS + FRESH_NS / 1_000;
 /// Two jumps within this long: the counter is not to be trusted.
 const ASTRAY: Duration = Duration::from_secs(60);
 
@@ -344,11 +354,11 @@ impl Moment {
     }
 
     /// How long ago it was so many nanoseconds since 1970, as [`Anchor::wall_ns`] told. What is yet to
-    /// come was very long ago: wall time was set back since.
+    /// come, by more than ticks go astray, was very long ago: wall time was set back since.
     pub(crate) fn since(&self, wall_ns: u64) -> Duration {
-        let passed = (self.wall_ns + JUMP_NS).checked_sub(wall_ns);
+        let passed = (self.wall_ns + ASTRAY_NS).checked_sub(wall_ns);
         passed.map_or(Duration::MAX, |passed| {
-            Duration::from_nanos(passed.saturating_sub(JUMP_NS))
+            Duration::from_nanos(passed.saturating_sub(ASTRAY_NS))
         })
     }
 }
@@ -383,6 +393,42 @@ mod tests {
             let apart = anchor.now_ns().abs_diff(wall_ns());
             assert!(apart < 5 * JUMP_NS, "{apart} ns by {anchor:?}");
         }
+    }
+
+    #[test]
+    fn what_a_moment_says_is_how_long_ago_and_never_that_something_is_yet_to_come() {
+        let now = Moment {
+            at: Instant::now(),
+            wall_ns: 1_000 * JUMP_NS,
+        };
+        let ago = |passed_ns: u64| now.since(now.wall_ns - passed_ns);
+        assert_eq!(ago(0), Duration::ZERO);
+        assert_eq!(ago(JUMP_NS), Duration::from_nanos(JUMP_NS));
+        assert_eq!(now.since(now.wall_ns + ASTRAY_NS), Duration::ZERO);
+        assert_eq!(now.since(now.wall_ns + ASTRAY_NS + 1), Duration::MAX);
+    }
+
+    #[test]
+    fn an_old_anchor_tells_wall_time_by_the_system() {
+        let tied = || Clock::System.anchor(turn::take().turn()).0;
+        let begun = Instant::now();
+        let mut anchor = tied();
+        while anchor.has_other() && begun.elapsed() < 3 * MEASURE {
+            std::thread::sleep(MEASURE / 5);
+            anchor = tied();
+        }
+        let apart = |anchor: &Anchor| anchor.wall_ns().abs_diff(wall_ns());
+        assert!(apart(&anchor) < 5 * JUMP_NS);
+        if !anchor.has_other() {
+            // As if that many had been counted since, which were none.
+            let ticks = (u128::from(2 * FRESH_NS) << 32) / u128::from(anchor.tie.rate);
+            anchor.tie.ticks -= ticks as u64;
+            assert!(anchor.now_ns() > wall_ns() + FRESH_NS);
+            assert!(apart(&anchor) < 5 * JUMP_NS);
+        }
+        let manual = Clock::Manual(Arc::new(ManualClock::new(7)));
+        let (manual, _) = manual.anchor(turn::take().turn());
+        assert!(apart(&manual) < 5 * JUMP_NS);
     }
 
     #[test]
