@@ -151,3 +151,86 @@ impl std::fmt::Debug for ChunkSlot {
         f.debug_tuple("ChunkSlot").field(&self.look()).finish()
     }
 }
+
+#[cfg(all(test, not(nanospan_loom)))]
+mod tests {
+    use super::*;
+    use crate::turn;
+
+    fn chunk(byte: u8) -> Box<Chunk> {
+        let mut chunk = Chunk::with_room(1);
+        chunk.add_to_first().push(byte);
+        chunk
+    }
+
+    fn bytes(chunk: &Chunk) -> Vec<u8> {
+        chunk.runs().flat_map(|run| run.bytes.clone()).collect()
+    }
+
+    #[test]
+    fn what_is_out_cannot_be_stolen_and_goes_back_changed() {
+        let taken = turn::take();
+        let turn = taken.turn();
+        let slot = ChunkSlot::default();
+        assert!(slot.is_empty(turn) && slot.take_out(turn).is_none());
+        slot.put(turn, chunk(1));
+        {
+            let mut out = slot.take_out(turn).expect("it was put there");
+            assert_eq!(slot.look(), Seen::Out);
+            assert!(slot.steal().is_none());
+            out.add_to_first().push(2);
+        }
+        assert_eq!(slot.look(), Seen::Chunk);
+        assert_eq!(slot.steal().as_deref().map(bytes), Some(vec![1, 2]));
+        assert_eq!(slot.look(), Seen::Empty);
+        assert!(slot.take(turn).is_none());
+    }
+
+    #[test]
+    fn what_is_out_when_somebody_panics_goes_back() {
+        let slot = ChunkSlot::default();
+        slot.put(turn::take().turn(), chunk(1));
+        let work = || {
+            let taken = turn::take();
+            let _out = slot.take_out(taken.turn()).expect("it was put there");
+            panic!("a defect, made for this test");
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err());
+        let taken = turn::take();
+        let found = slot.take(taken.turn());
+        assert_eq!(found.as_deref().map(bytes), Some(vec![1]));
+    }
+
+    #[test]
+    fn of_many_that_are_put_there_beside_a_thief_each_is_taken_once() {
+        let slot = ChunkSlot::default();
+        let rounds: u32 = if cfg!(miri) { 50 } else { 50_000 };
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let (mut kept, stolen) = std::thread::scope(|scope| {
+            let thief = scope.spawn(|| {
+                let mut stolen = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    stolen += slot.steal().map_or(0, |chunk| chunk.spans());
+                }
+                stolen
+            });
+            let mut kept = 0;
+            for round in 0..rounds {
+                let taken = turn::take();
+                let turn = taken.turn();
+                if let Some(mut out) = slot.take_out(turn) {
+                    out.add_to_first().push(1);
+                } else {
+                    slot.put(turn, chunk(1));
+                }
+                if round % 5 == 0 {
+                    kept += slot.take(turn).map_or(0, |chunk| chunk.spans());
+                }
+            }
+            is_over.store(true, Ordering::Relaxed);
+            (kept, thief.join().expect("it only steals"))
+        });
+        kept += slot.steal().map_or(0, |chunk| chunk.spans());
+        assert_eq!(kept + stolen, rounds as usize);
+    }
+}

@@ -66,3 +66,21 @@ impl OpenTraces {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_that_nobody_has_any_more_are_forgotten() {
+        let open = OpenTraces::default();
+        let kept = Arc::new(Handover::default());
+        open.insert(&kept);
+        for _ in 0..10_000 {
+            open.insert(&Arc::new(Handover::default()));
+        }
+        let traces = open.traces();
+        assert!(traces.capacity() < 100, "{}", traces.capacity());
+        assert!(traces.iter().any(|trace| Arc::ptr_eq(trace, &kept)));
+    }
+}

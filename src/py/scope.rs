@@ -389,9 +389,8 @@ impl Scope {
             return Ok(Left::Here);
         };
         let context = context.into_bound(py);
-        let context = &context;
         let before = before.map(|span| span.into_bound(py));
-        if current_context(py).is_some_and(|current| current.is(context)) {
+        if current_context(py).is_some_and(|current| current.is(&context)) {
             self.set(py, before.as_ref())?;
             Ok(Left::Here)
         } else {
