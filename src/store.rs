@@ -22,7 +22,9 @@ pub struct Slot {
 pub struct Store {
     /// Which store of the process this is.
     number: u32,
-    /// Slots of spans that have ended and can still be read, the oldest first; some are released.
+    /// The slot of the span that ended last and can still be read: most die before another one ends.
+    ended_last: TurnCell<Option<Slot>>,
+    /// Those of others, the oldest first; some are released.
     ended: Guarded<VecDeque<Slot>>,
     /// Written by the thread whose turn it is, read by all.
     live: AtomicUsize,
@@ -91,6 +93,7 @@ impl Store {
         static STORES: AtomicU32 = AtomicU32::new(0);
         Self {
             number: STORES.fetch_add(1, Ordering::Relaxed) + 1,
+            ended_last: TurnCell::empty(),
             ended: Guarded::new(VecDeque::new()),
             live: AtomicUsize::new(0),
             capacity: capacity.min(Self::MAX_CAPACITY),
@@ -188,22 +191,29 @@ impl Store {
         true
     }
 
-    /// Most ended spans die before another one ends: the queue of those that are kept stays short.
+    /// Need not remember an ended span any more.
     #[inline(always)]
     fn forget(&self, turn: Turn<'_>, slot: Slot) {
-        let mut ended = self.ended.borrow(turn);
-        let is_last = |last: &Slot| ptr::eq(last.cell, slot.cell);
-        if ended.back().is_some_and(is_last) {
-            ended.pop_back();
+        let last = self.ended_last.get(turn);
+        if last.is_some_and(|last| ptr::eq(last.cell, slot.cell)) {
+            self.ended_last.set(turn, None);
         }
     }
 
     /// Keeps the record of a span that has ended, in the place of the oldest.
+    #[inline(always)]
     fn keep(&self, turn: Turn<'_>, slot: Slot) {
+        if let Some(before) = self.ended_last.put(turn, slot) {
+            self.keep_long(turn, before);
+        }
+    }
+
+    #[inline(never)]
+    fn keep_long(&self, turn: Turn<'_>, slot: Slot) {
         let oldest = {
             let mut ended = self.ended.borrow(turn);
             ended.push_back(slot);
-            if ended.len() > MAX_ENDED {
+            if ended.len() >= MAX_ENDED {
                 ended.pop_front()
             } else {
                 None

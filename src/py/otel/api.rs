@@ -5,8 +5,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
 
+use super::span::PyOtelSpan;
 use crate::context::{SpanKind, StatusCode};
-use crate::py::ffi::{ContextVar, Layout};
+use crate::py::ffi::{ContextVar, Exact, Layout};
 use crate::py::scope::may_change_in_place;
 
 /// What calls need of the API.
@@ -20,6 +21,8 @@ pub(super) struct Api {
     /// Where a Context that nobody else can see may be changed in place.
     pub(super) in_place: Option<&'static Layout>,
     pub(super) span_class: Py<PyType>,
+    /// Our own spans.
+    pub(super) own_span: Exact<PyOtelSpan>,
     pub(super) non_recording: Py<PyType>,
     pub(super) span_context: Py<PyType>,
     trace_flags_class: Py<PyType>,
@@ -84,6 +87,7 @@ impl Api {
             in_place: may_change_in_place(py)?.filter(|_| variable.is_some()),
             variable,
             span_class: class("Span")?,
+            own_span: Exact::new(py),
             non_recording: class("NonRecordingSpan")?,
             span_context: class("SpanContext")?,
             own_flags: [flag(0)?, flag(1)?, flag(2)?, flag(3)?],

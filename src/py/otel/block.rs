@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyBaseException, PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use super::api::api;
 use super::context::{Entered, InPlace, Left, enter, leave, leave_in_place};
 use super::span::PyOtelSpan;
 use super::start::{Arguments, Brief};
@@ -164,16 +165,16 @@ impl Manager for OtelBlock {
             return Ok(());
         };
         self.restore(py, &span)?;
-        let Ok(span) = span.cast_exact::<PyOtelSpan>() else {
+        let Some(span) = api(py)?.own_span.cast(span.as_borrowed()) else {
             return Ok(());
         };
         let told = if error.is_none() {
             Ok(())
         } else {
-            self.tell(span, &error)
+            self.tell(&span, &error)
         };
         if self.end_on_exit {
-            PyOtelSpan::end_now(span)?;
+            PyOtelSpan::end_now(&span)?;
         }
         told
     }

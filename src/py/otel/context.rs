@@ -213,6 +213,7 @@ impl InPlace {
 
 /// Where a span is about to become current.
 pub(super) struct Entrance<'py> {
+    api: &'py Api,
     context: Borrowed<'py, 'py, PyAny>,
     in_context: Borrowed<'py, 'py, PyDict>,
     /// What is current, perhaps Python's None.
@@ -236,13 +237,14 @@ pub(super) fn entrance(py: Python<'_>) -> PyResult<Option<Entrance<'_>>> {
     match &before {
         // Something else than a span is in it.
         None if in_context.len() > 0 => return Ok(None),
-        Some(before) if !before.is_none() => match before.cast_exact::<PyOtelSpan>() {
-            Ok(parent) if !parent.get().is_left(py) => (),
+        Some(before) if !before.is_none() => match api.own_span.cast(before.as_borrowed()) {
+            Some(parent) if !parent.get().is_left(py) => (),
             _ => return Ok(None),
         },
         _ => (),
     }
     Ok(Some(Entrance {
+        api,
         context,
         in_context,
         before,
@@ -252,11 +254,9 @@ pub(super) fn entrance(py: Python<'_>) -> PyResult<Option<Entrance<'_>>> {
 impl<'py> Entrance<'py> {
     /// The current span.
     #[inline(always)]
-    pub(super) fn above(&self) -> Option<&Bound<'py, PyOtelSpan>> {
-        match &self.before {
-            Some(before) => before.cast_exact().ok(),
-            None => None,
-        }
+    pub(super) fn above(&self) -> Option<Borrowed<'_, 'py, PyOtelSpan>> {
+        let before = self.before.as_ref()?;
+        self.api.own_span.cast(before.as_borrowed())
     }
 
     /// Makes a span current.
@@ -265,7 +265,7 @@ impl<'py> Entrance<'py> {
         let py = span.py();
         let context = self.context.to_owned().unbind();
         let before = self.before.map(Bound::unbind);
-        self.in_context.set_item(api(py)?.span_key.bind(py), span)?;
+        self.in_context.set_item(self.api.span_key.bind(py), span)?;
         Ok(InPlace { context, before })
     }
 }

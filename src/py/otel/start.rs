@@ -262,7 +262,7 @@ impl Arguments {
             let Some(pipeline) = &*current else {
                 return Ok(None);
             };
-            self.start_in(place, tracer, pipeline, name, entrance.above())
+            self.start_in(place, tracer, pipeline, name, entrance.above().as_deref())
         };
         let entered = entrance.enter(&span)?;
         Ok(Some((span, entered)))
