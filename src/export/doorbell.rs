@@ -120,7 +120,7 @@ mod tests {
 #[allow(unsafe_code, reason = "turns by a lock of the model")]
 mod model {
     use super::*;
-    use crate::chunk::{Chunk, ChunkSlot, InstrumentationScope, Seen};
+    use crate::chunk::{Chunk, ChunkSlot, Seen};
     use crate::turn::Turn;
     use loom::sync::Arc;
     use loom::thread;
