@@ -1,25 +1,25 @@
 //! A set of attributes in wire form: the last write of a key wins, and a limit is kept.
 
+use std::ops::Range;
+
 use crate::limits::Surplus;
 use crate::value::{Encode, Value};
-use crate::wire::{
-    Field, Put, Room, WireType, append_here, field_len, first_field, tag, varint_len,
-};
+use crate::wire::{Put, Room, WireType, append_here, field_len, first_field, tag, varint_len};
 
-/// The attributes of one span, event, link or resource, each a `KeyValue` field of its message.
+/// The attributes of one span, event, link or resource, each a `KeyValue` field of its message. A span's
+/// other fields of this kind lie among them, in the order in which all came.
 #[derive(Debug, Default)]
 pub struct Attributes {
     bytes: Vec<u8>,
+    /// In the order of their places, which is that in which keys were first set.
     entries: Vec<Entry>,
     dropped: u32,
 }
 
-/// Where one attribute lies in the bytes. They lie in the order in which keys were first set.
+/// Where one attribute begins in the bytes.
 #[derive(Debug)]
 struct Entry {
     start: usize,
-    key_start: usize,
-    key_length: usize,
     /// Keys that differ in it differ.
     fingerprint: u64,
 }
@@ -51,13 +51,8 @@ impl Attributes {
             None => (),
         }
         let start = self.bytes.len();
-        let key_start = write(&mut self.bytes, field, key, value);
-        self.entries.push(Entry {
-            start,
-            key_start,
-            key_length: key.len(),
-            fingerprint,
-        });
+        write(&mut self.bytes, field, key, value);
+        self.entries.push(Entry { start, fingerprint });
     }
 
     /// Removes `key`, if it is set.
@@ -65,6 +60,13 @@ impl Attributes {
         if let Some(index) = self.position(key, fingerprint(key)) {
             self.remove(index);
         }
+    }
+
+    /// Removes all of them, which are `field`s.
+    pub(crate) fn unset_all(&mut self, field: u32) {
+        self.cut_all(field);
+        self.entries.clear();
+        self.dropped = 0;
     }
 
     /// Counts attributes that were left out before they came here.
@@ -75,27 +77,70 @@ impl Attributes {
     /// The `AnyValue` of `key`, if it is set.
     pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {
         let index = self.position(key, fingerprint(key))?;
-        let key_end = self.entries[index].key_start + key.len();
-        match first_field(&self.bytes[key_end..]) {
-            Some((2, Field::Bytes(value), _)) => Some(value),
-            _ => None,
-        }
+        let (_, pair, _) = first_field(&self.bytes[self.entries[index].start..])?;
+        let pair = pair.bytes()?;
+        let (_, _, key_length) = first_field(pair)?;
+        first_field(&pair[key_length..])?.1.bytes()
     }
 
     #[cold]
     fn remove(&mut self, index: usize) {
-        let (start, end) = self.span_of(index);
-        self.bytes.drain(start..end);
+        let place = self.place_of(self.entries[index].start);
         self.entries.remove(index);
-        self.shift(index, start as isize - end as isize);
+        self.cut(place);
     }
 
-    /// The attributes as fields of their message.
+    /// Where other fields of the message are appended.
+    #[inline(always)]
+    pub(crate) fn others(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// The content of the first of the other fields with this number.
+    pub(crate) fn other(&self, field: u32) -> Option<&[u8]> {
+        let place = self.first(field)?;
+        first_field(&self.bytes[place])?.1.bytes()
+    }
+
+    /// Takes out the first of the other fields with this number.
+    #[cold]
+    pub(crate) fn cut_first(&mut self, field: u32) -> bool {
+        let place = self.first(field);
+        let found = place.is_some();
+        place.into_iter().for_each(|place| self.cut(place));
+        found
+    }
+
+    /// Takes out all fields with this number.
+    #[cold]
+    pub(crate) fn cut_all(&mut self, field: u32) {
+        while self.cut_first(field) {}
+    }
+
+    fn first(&self, field: u32) -> Option<Range<usize>> {
+        let mut start = 0;
+        while let Some((number, _, length)) = first_field(&self.bytes[start..]) {
+            if number == field {
+                return Some(start..start + length);
+            }
+            start += length;
+        }
+        None
+    }
+
+    fn cut(&mut self, place: Range<usize>) {
+        self.shift(place.start, -(place.len() as isize));
+        self.bytes.drain(place);
+    }
+
+    /// All fields of the message.
+    #[inline(always)]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// How many the limit left out.
+    #[inline(always)]
     pub fn dropped(&self) -> u32 {
         self.dropped
     }
@@ -110,13 +155,8 @@ impl Attributes {
         self.entries.is_empty()
     }
 
-    /// False while it is as [`Self::clear`] leaves it.
+    /// Empties the message and keeps its memory, up to `keep` bytes, for the next.
     #[inline(always)]
-    pub(crate) fn is_touched(&self) -> bool {
-        !self.bytes.is_empty() || self.dropped != 0
-    }
-
-    /// Empties the set and keeps its memory, up to `keep` bytes, for the next.
     pub(crate) fn clear(&mut self, keep: usize) {
         self.bytes.clear();
         if self.bytes.capacity() > keep {
@@ -128,38 +168,45 @@ impl Attributes {
 
     #[inline(always)]
     fn position(&self, key: &str, fingerprint: u64) -> Option<usize> {
-        self.entries.iter().position(|entry| {
-            entry.fingerprint == fingerprint
-                && &self.bytes[entry.key_start..entry.key_start + entry.key_length]
-                    == key.as_bytes()
-        })
+        self.entries
+            .iter()
+            .position(|entry| entry.fingerprint == fingerprint && self.is_at(entry.start, key))
     }
 
-    fn span_of(&self, index: usize) -> (usize, usize) {
-        let end = self
-            .entries
-            .get(index + 1)
-            .map_or(self.bytes.len(), |next| next.start);
-        (self.entries[index].start, end)
+    /// True when the attribute that begins there has this key.
+    #[inline(never)]
+    fn is_at(&self, start: usize, key: &str) -> bool {
+        let pair = first_field(&self.bytes[start..]).and_then(|(_, pair, _)| pair.bytes());
+        let found = pair
+            .and_then(first_field)
+            .and_then(|(_, key, _)| key.bytes());
+        found == Some(key.as_bytes())
+    }
+
+    /// From where the field that begins at `start` to where it ends.
+    fn place_of(&self, start: usize) -> Range<usize> {
+        let length = first_field(&self.bytes[start..]).map_or(0, |(_, _, length)| length);
+        start..start + length
     }
 
     #[cold]
     fn replace<V: Encode>(&mut self, index: usize, field: u32, key: &str, value: V) {
-        let (start, end) = self.span_of(index);
-        let tail = self.bytes.len() - end;
+        let old = self.place_of(self.entries[index].start);
+        let tail = self.bytes.len() - old.end;
         // Written behind the rest, then rotated into the old one's place: no second buffer.
-        let key_start = write(&mut self.bytes, field, key, value);
-        let length = self.bytes.len() - end - tail;
-        self.bytes[start..].rotate_right(length);
-        self.bytes.drain(start + length..length + end);
-        self.entries[index].key_start = key_start - end - tail + start;
-        self.shift(index + 1, length as isize - (end - start) as isize);
+        write(&mut self.bytes, field, key, value);
+        let length = self.bytes.len() - old.end - tail;
+        self.bytes[old.start..].rotate_right(length);
+        self.bytes.drain(old.start + length..old.end + length);
+        self.shift(old.end, length as isize - old.len() as isize);
     }
 
+    /// What begins at `from` or later has moved.
     fn shift(&mut self, from: usize, by: isize) {
-        for entry in &mut self.entries[from..] {
-            entry.start = entry.start.wrapping_add_signed(by);
-            entry.key_start = entry.key_start.wrapping_add_signed(by);
+        for entry in &mut self.entries {
+            if entry.start >= from {
+                entry.start = entry.start.wrapping_add_signed(by);
+            }
         }
     }
 }
@@ -208,16 +255,6 @@ impl<'a, V: Encode> KeyValue<'a, V> {
         field_len(self.field, self.length)
     }
 
-    /// How many of them come before the key.
-    #[inline(always)]
-    fn key_at(&self) -> usize {
-        if self.is_short() {
-            return 4;
-        }
-        let key_field = 1 + varint_len(self.key.len() as u64);
-        self.len() - self.length + key_field
-    }
-
     /// Nearly all are: each length is a byte, and so is the tag.
     #[inline(always)]
     fn is_short(&self) -> bool {
@@ -261,16 +298,14 @@ pub(crate) fn append(
         Value::Int(int) => write(bytes, field, key, int),
         Value::Bool(bool) => write(bytes, field, key, bool),
         value => write(bytes, field, key, value.truncated(max_length)),
-    };
+    }
 }
 
-/// Appends a `KeyValue` and says where its key begins.
+/// Appends a `KeyValue`.
 #[inline(always)]
-fn write<V: Encode>(bytes: &mut Vec<u8>, field: u32, key: &str, value: V) -> usize {
+fn write<V: Encode>(bytes: &mut Vec<u8>, field: u32, key: &str, value: V) {
     let pair = KeyValue::new(field, key, value);
-    let key_start = bytes.len() + pair.key_at();
     append_here(bytes, pair.len(), pair);
-    key_start
 }
 
 #[cfg(test)]

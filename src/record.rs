@@ -9,8 +9,8 @@ use crate::context::{SpanContext, otlp_flags};
 use crate::limits::{SpanLimits, Surplus};
 use crate::value::{Encode, Value};
 use crate::wire::{
-    Put, Room, WireType, append_here, field_len, first_field, optional_len, put_bytes, put_fixed32,
-    put_fixed64, put_length, put_length_at, put_number, put_optional, tag, varint_len,
+    Put, Room, WireType, append_here, field_len, optional_len, put_bytes, put_fixed32, put_fixed64,
+    put_length, put_length_at, put_number, put_optional, tag, varint_len,
 };
 pub(crate) use measured::{Facts, Measured};
 
@@ -43,58 +43,43 @@ mod event {
 }
 
 /// A pooled record keeps no more memory than this in each of its buffers.
-const KEPT_BYTES: usize = 4096;
+const KEPT_BYTES: usize = 8192;
 
-/// What an open span holds. Everything but the name is already what will be sent.
+/// What an open span holds: already what will be sent.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// UTF-8.
-    name: Vec<u8>,
-    attributes: Attributes,
+    /// The attributes, and among them the name, events and links.
+    fields: Attributes,
     events: Repeated,
     links: Repeated,
     /// The attributes of the event or link being added: kept for its memory.
     scratch: Attributes,
 }
 
-/// Messages of one repeated field.
-#[derive(Debug, Default)]
+/// How many there are of a repeated field.
+#[derive(Clone, Copy, Debug, Default)]
 struct Repeated {
-    bytes: Vec<u8>,
-    count: usize,
+    count: u32,
     dropped: u32,
 }
 
 impl Repeated {
-    /// True when one more fits, or has been made room for; one that goes counts as dropped.
-    fn admits(&mut self, limit: usize, surplus: Surplus) -> bool {
-        if self.count < limit {
+    /// True when one more of `fields`' fields with this number fits, or has been made room for; one that
+    /// goes counts as dropped.
+    #[inline(always)]
+    fn admits(
+        &mut self,
+        fields: &mut Attributes,
+        field: u32,
+        limit: usize,
+        surplus: Surplus,
+    ) -> bool {
+        if (self.count as usize) < limit {
             self.count += 1;
             return true;
         }
         self.dropped += 1;
-        if surplus == Surplus::Newest || limit == 0 {
-            return false;
-        }
-        if let Some((_, _, length)) = first_field(&self.bytes) {
-            self.bytes.drain(..length);
-        }
-        true
-    }
-
-    /// False while it is as `clear` leaves it.
-    #[inline(always)]
-    fn is_touched(&self) -> bool {
-        self.count != 0 || self.dropped != 0
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        if self.bytes.capacity() > KEPT_BYTES {
-            self.bytes = Vec::new();
-        }
-        self.count = 0;
-        self.dropped = 0;
+        surplus == Surplus::Oldest && fields.cut_first(field)
     }
 }
 
@@ -145,16 +130,22 @@ impl<'a> From<&'a SpanContext> for Target<'a> {
 }
 
 impl Record {
-    /// Names the span.
+    /// Names the span, once: it is an empty record's first field.
     #[inline(always)]
+    pub(crate) fn begin(&mut self, name: &str) {
+        let length = field_len(field::NAME, name.len());
+        append_here(self.fields.others(), length, Name(name));
+    }
+
+    /// Names the span, whatever its name was.
     pub fn set_name(&mut self, name: &str) {
-        self.name.clear();
-        append_here(&mut self.name, name.len(), name.as_bytes());
+        self.fields.cut_all(field::NAME);
+        self.begin(name);
     }
 
     /// The span's name.
     pub fn name(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.name)
+        String::from_utf8_lossy(self.fields.other(field::NAME).unwrap_or_default())
     }
 
     /// Sets an attribute; the last write wins.
@@ -168,18 +159,18 @@ impl Record {
     pub(crate) fn set<V: Encode>(&mut self, key: &str, value: V, rules: Rules<'_>) {
         let value = value.truncated(rules.limits.attribute_value_length);
         let limit = rules.limits.attribute_count;
-        self.attributes
+        self.fields
             .set(field::ATTRIBUTES, key, value, limit, rules.surplus);
     }
 
     /// The `AnyValue` of an attribute, if it is set.
     pub(crate) fn attribute(&self, key: &str) -> Option<&[u8]> {
-        self.attributes.get(key)
+        self.fields.get(key)
     }
 
     /// Counts attributes that were left out before they came here.
     pub fn miss_attributes(&mut self, count: u32) {
-        self.attributes.miss(count);
+        self.fields.miss(count);
     }
 
     /// Counts a link that was left out before it came here.
@@ -189,25 +180,32 @@ impl Record {
 
     /// Forgets the attributes, of which `dropped` had been left out.
     pub fn clear_attributes(&mut self, dropped: u32) {
-        self.attributes.clear(KEPT_BYTES);
-        self.attributes.miss(dropped);
+        self.fields.unset_all(field::ATTRIBUTES);
+        self.fields.miss(dropped);
     }
 
     /// Forgets the events, of which `dropped` had been left out.
     pub fn clear_events(&mut self, dropped: u32) {
-        self.events.clear();
-        self.events.dropped = dropped;
+        self.fields.cut_all(field::EVENTS);
+        self.events = Repeated { count: 0, dropped };
     }
 
     /// Forgets the links, of which `dropped` had been left out.
     pub fn clear_links(&mut self, dropped: u32) {
-        self.links.clear();
-        self.links.dropped = dropped;
+        self.fields.cut_all(field::LINKS);
+        self.links = Repeated { count: 0, dropped };
     }
 
     /// Removes an attribute.
     pub fn unset_attribute(&mut self, key: &str) {
-        self.attributes.unset(key);
+        self.fields.unset(key);
+    }
+
+    #[inline(always)]
+    fn admits_event(&mut self, rules: Rules<'_>) -> bool {
+        let (limit, surplus) = (rules.limits.event_count, rules.surplus);
+        let Self { fields, events, .. } = self;
+        events.admits(fields, field::EVENTS, limit, surplus)
     }
 
     /// Adds an event.
@@ -219,7 +217,7 @@ impl Record {
         dropped: u32,
         rules: Rules<'_>,
     ) {
-        if !self.events.admits(rules.limits.event_count, rules.surplus) {
+        if !self.admits_event(rules) {
             return;
         }
         let scratch = &mut self.scratch;
@@ -228,7 +226,7 @@ impl Record {
         scratch.miss(dropped);
         let length =
             9 + field_len(event::NAME, name.len()) + attributes_len(scratch, event::DROPPED);
-        let bytes = &mut self.events.bytes;
+        let bytes = self.fields.others();
         put_length(bytes, field::EVENTS, length);
         put_fixed64(bytes, event::TIME, time_ns);
         put_bytes(bytes, event::NAME, name.as_bytes());
@@ -246,11 +244,11 @@ impl Record {
         attributes: &[(&str, Value<'_>)],
         rules: Rules<'_>,
     ) {
-        if !self.events.admits(rules.limits.event_count, rules.surplus) {
+        if !self.admits_event(rules) {
             return;
         }
         let max_length = rules.limits.attribute_value_length;
-        let bytes = &mut self.events.bytes;
+        let bytes = self.fields.others();
         let start = bytes.len();
         let head = EventHead { time_ns, name };
         append_here(bytes, EVENT_HEAD + field_len(event::NAME, name.len()), head);
@@ -274,7 +272,9 @@ impl Record {
         const ATTRIBUTES: u32 = 4;
         const DROPPED: u32 = 5;
         const FLAGS: u32 = 6;
-        if !self.links.admits(rules.limits.link_count, rules.surplus) {
+        let (limit, surplus) = (rules.limits.link_count, rules.surplus);
+        let Self { fields, links, .. } = self;
+        if !links.admits(fields, field::LINKS, limit, surplus) {
             return;
         }
         let scratch = &mut self.scratch;
@@ -287,7 +287,7 @@ impl Record {
             + optional_len(TRACE_STATE, trace_state.len())
             + attributes_len(scratch, DROPPED)
             + 5;
-        let bytes = &mut self.links.bytes;
+        let bytes = self.fields.others();
         put_length(bytes, field::LINKS, length);
         put_bytes(bytes, TRACE_ID, &target.trace_id);
         put_bytes(bytes, SPAN_ID, &target.span_id);
@@ -301,20 +301,19 @@ impl Record {
     /// Empties the record and keeps its memory for the next span, up to a bound.
     #[inline(always)]
     pub(crate) fn clear(&mut self) {
-        self.name.clear();
-        if self.name.capacity() > KEPT_BYTES {
-            self.name = Vec::new();
-        }
-        // Most spans have not all of them.
-        if self.attributes.is_touched() {
-            self.attributes.clear(KEPT_BYTES);
-        }
-        if self.events.is_touched() {
-            self.events.clear();
-        }
-        if self.links.is_touched() {
-            self.links.clear();
-        }
+        self.fields.clear(KEPT_BYTES);
+        self.events = Repeated::default();
+        self.links = Repeated::default();
+    }
+}
+
+/// The name as a field.
+struct Name<'a>(&'a str);
+
+impl Put for Name<'_> {
+    #[inline(always)]
+    fn put(self, room: Room<'_>) -> Room<'_> {
+        room.bytes(field::NAME, self.0.as_bytes())
     }
 }
 
@@ -504,7 +503,7 @@ mod tests {
         record.set_attribute("a", Value::Bool(true), Rules::from(&limits));
         record.add_event("e", 1, std::iter::empty(), 0, Rules::from(&limits));
         record.clear();
-        assert!(record.name.capacity() <= KEPT_BYTES);
+        assert!(record.fields.others().capacity() <= KEPT_BYTES);
         assert_eq!(
             written(&record, StatusCode::Unset),
             written(&Record::default(), StatusCode::Unset)

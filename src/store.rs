@@ -120,7 +120,7 @@ impl Store {
             FREE.set(turn, claimed.next);
         }
         claimed.owner = self.number;
-        claimed.record.set_name(name);
+        claimed.record.begin(name);
         Some(Slot {
             cell,
             generation: claimed.generation,

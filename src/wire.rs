@@ -122,6 +122,16 @@ pub(crate) enum Field<'a> {
     Bytes(&'a [u8]),
 }
 
+impl<'a> Field<'a> {
+    /// What is in it, if it is bytes or a message.
+    pub(crate) fn bytes(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Varint | Self::Fixed => None,
+        }
+    }
+}
+
 /// How long the field is where an empty one is left out.
 pub(crate) fn optional_len(number: u32, length: usize) -> usize {
     if length == 0 {

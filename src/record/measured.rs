@@ -27,20 +27,15 @@ impl Record {
     /// The span that `facts` and the record make, as a [`SPANS`] field.
     #[inline(always)]
     pub(crate) fn measured<'a, F: Facts>(&'a self, facts: &'a F) -> Measured<'a, F> {
-        let dropped = self.attributes.dropped() | self.events.dropped | self.links.dropped;
-        let length = IDS
+        let dropped = self.fields.dropped() | self.events.dropped | self.links.dropped;
+        let length = FIXED
+            + facts.parent_id().map_or(0, |_| PARENT)
             + facts
                 .trace_state()
                 .map_or(0, |state| optional_len(field::TRACE_STATE, state.len()))
-            + facts.parent_id().map_or(0, |_| PARENT)
-            + field_len(field::NAME, self.name.len())
-            + KIND_AND_TIMES
-            + self.attributes.as_bytes().len()
-            + self.events.bytes.len()
-            + self.links.bytes.len()
+            + self.fields.as_bytes().len()
             + if dropped == 0 { 0 } else { self.dropped_len() }
-            + status_len(facts)
-            + FLAGS;
+            + status_len(facts);
         Measured {
             record: self,
             facts,
@@ -51,7 +46,7 @@ impl Record {
 
     #[cold]
     fn dropped_len(&self) -> usize {
-        count_len(field::DROPPED_ATTRIBUTES, self.attributes.dropped())
+        count_len(field::DROPPED_ATTRIBUTES, self.fields.dropped())
             + count_len(field::DROPPED_EVENTS, self.events.dropped)
             + count_len(field::DROPPED_LINKS, self.links.dropped)
     }
@@ -65,11 +60,10 @@ pub(crate) struct Measured<'a, F> {
     dropped: bool,
 }
 
-/// How long the fields are that lie together, tags included.
+/// How long the fields are that every span has but for what its record holds, tags included.
+const FIXED: usize = IDS + 2 + 9 + 9 + 6;
 const IDS: usize = 2 + 16 + 2 + 8;
 const PARENT: usize = 2 + 8;
-const KIND_AND_TIMES: usize = 2 + 9 + 9;
-const FLAGS: usize = 2 + 4;
 
 impl<F: Facts> Measured<'_, F> {
     /// How many bytes [`Self::write`] appends.
@@ -95,15 +89,24 @@ impl<F: Facts> Put for &Measured<'_, F> {
     #[inline(always)]
     fn put(self, room: Room<'_>) -> Room<'_> {
         let Measured { record, facts, .. } = *self;
-        let mut room = room.length(SPANS, self.length).fixed::<IDS>(|ids| {
-            ids.put([tag(field::TRACE_ID, WireType::Length) as u8, 16])
+        // Only sampled spans are ever sent, so this is what their flags say.
+        let trace_flags = 1 | u32::from(facts.random()) << 1;
+        let flags = otlp_flags(trace_flags, facts.parent_is_remote());
+        let flags_tag = const { tag(field::FLAGS, WireType::Fixed32) };
+        let mut room = room.length(SPANS, self.length).fixed::<FIXED>(|fixed| {
+            fixed
+                .put([tag(field::TRACE_ID, WireType::Length) as u8, 16])
                 .put(facts.trace_id().to_bytes())
                 .put([tag(field::SPAN_ID, WireType::Length) as u8, 8])
                 .put(facts.span_id().to_bytes())
+                .put([tag(field::KIND, WireType::Varint) as u8, facts.kind() as u8])
+                .put([tag(field::START_TIME, WireType::Fixed64) as u8])
+                .put(facts.start_time_ns().to_le_bytes())
+                .put([tag(field::END_TIME, WireType::Fixed64) as u8])
+                .put(facts.end_time_ns().to_le_bytes())
+                .put([flags_tag as u8 | 0x80, (flags_tag >> 7) as u8])
+                .put(flags.to_le_bytes())
         });
-        if let Some(trace_state) = facts.trace_state() {
-            room = room.optional(field::TRACE_STATE, trace_state.as_bytes());
-        }
         if let Some(parent_id) = facts.parent_id() {
             room = room.fixed::<PARENT>(|parent| {
                 parent
@@ -111,55 +114,23 @@ impl<F: Facts> Put for &Measured<'_, F> {
                     .put(parent_id.to_bytes())
             });
         }
-        room = room
-            .bytes(field::NAME, &record.name)
-            .fixed::<KIND_AND_TIMES>(|times| {
-                times
-                    .put([tag(field::KIND, WireType::Varint) as u8, facts.kind() as u8])
-                    .put([tag(field::START_TIME, WireType::Fixed64) as u8])
-                    .put(facts.start_time_ns().to_le_bytes())
-                    .put([tag(field::END_TIME, WireType::Fixed64) as u8])
-                    .put(facts.end_time_ns().to_le_bytes())
-            });
-        room = put_status(record.put_content(room, self.dropped), facts);
-        // Only sampled spans are ever sent, so this is what their flags say.
-        let trace_flags = 1 | u32::from(facts.random()) << 1;
-        let flags = otlp_flags(trace_flags, facts.parent_is_remote());
-        let tag = tag(field::FLAGS, WireType::Fixed32);
-        room.fixed::<FLAGS>(|room| {
-            room.put([tag as u8 | 0x80, (tag >> 7) as u8])
-                .put(flags.to_le_bytes())
-        })
+        if let Some(trace_state) = facts.trace_state() {
+            room = room.optional(field::TRACE_STATE, trace_state.as_bytes());
+        }
+        room = room.extend(record.fields.as_bytes());
+        if self.dropped {
+            room = record.put_dropped(room);
+        }
+        put_status(room, facts)
     }
 }
 
 impl Record {
-    /// Puts attributes, events and links, and how many of each there are too many.
-    #[inline(always)]
-    fn put_content<'r>(&self, room: Room<'r>, dropped: bool) -> Room<'r> {
-        if dropped {
-            return self.put_content_and_dropped(room);
-        }
-        let mut room = room;
-        for bytes in [
-            self.attributes.as_bytes(),
-            &self.events.bytes,
-            &self.links.bytes,
-        ] {
-            if !bytes.is_empty() {
-                room = room.extend(bytes);
-            }
-        }
-        room
-    }
-
+    /// Puts how many there are too many of.
     #[cold]
-    fn put_content_and_dropped<'r>(&self, room: Room<'r>) -> Room<'r> {
-        let room = room.extend(self.attributes.as_bytes());
-        let room = put_count(room, field::DROPPED_ATTRIBUTES, self.attributes.dropped());
-        let room = room.extend(&self.events.bytes);
+    fn put_dropped<'r>(&self, room: Room<'r>) -> Room<'r> {
+        let room = put_count(room, field::DROPPED_ATTRIBUTES, self.fields.dropped());
         let room = put_count(room, field::DROPPED_EVENTS, self.events.dropped);
-        let room = room.extend(&self.links.bytes);
         put_count(room, field::DROPPED_LINKS, self.links.dropped)
     }
 }

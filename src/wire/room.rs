@@ -99,7 +99,8 @@ impl Room<'_> {
             .split_at_mut_checked(bytes.len())
             .expect("the room was measured");
         match bytes.len() {
-            16..=32 => by_ends::<16>(front, bytes),
+            32..=64 => by_ends::<32>(front, bytes),
+            16..=31 => by_ends::<16>(front, bytes),
             8..=15 => by_ends::<8>(front, bytes),
             4..=7 => by_ends::<4>(front, bytes),
             _ => copy(front, bytes),
@@ -132,8 +133,12 @@ impl Room<'_> {
     /// The tag and length of a field of `length` bytes, which the caller puts next.
     #[inline(always)]
     pub(crate) fn length(self, field: u32, length: usize) -> Self {
-        self.varint(u64::from(tag(field, WireType::Length)))
-            .varint(length as u64)
+        let tag = tag(field, WireType::Length);
+        // Known when this is compiled, and so are most lengths short: one look at the room for both.
+        if tag < 0x80 && length < 0x80 {
+            return self.put([tag as u8, length as u8]);
+        }
+        self.varint(u64::from(tag)).varint(length as u64)
     }
 
     /// A field of bytes or text.
