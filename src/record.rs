@@ -342,12 +342,12 @@ const EVENT_HEAD: usize = 2 + 9;
 impl Put for EventHead<'_> {
     #[inline(always)]
     fn put(self, room: Room<'_>) -> Room<'_> {
-        room.fixed::<EVENT_HEAD>(|head| {
-            head.put([tag(field::EVENTS, WireType::Length) as u8, 0])
-                .put([tag(event::TIME, WireType::Fixed64) as u8])
-                .put(self.time_ns.to_le_bytes())
-        })
-        .bytes(event::NAME, self.name.as_bytes())
+        room.fixed::<EVENT_HEAD>()
+            .put([tag(field::EVENTS, WireType::Length) as u8, 0])
+            .put([tag(event::TIME, WireType::Fixed64) as u8])
+            .put(self.time_ns.to_le_bytes())
+            .rest()
+            .bytes(event::NAME, self.name.as_bytes())
     }
 }
 

@@ -93,26 +93,27 @@ impl<F: Facts> Put for &Measured<'_, F> {
         let trace_flags = 1 | u32::from(facts.random()) << 1;
         let flags = otlp_flags(trace_flags, facts.parent_is_remote());
         let flags_tag = const { tag(field::FLAGS, WireType::Fixed32) };
-        let mut room = room.length(SPANS, self.length).fixed::<FIXED>(|fixed| {
-            fixed
-                .put([tag(field::TRACE_ID, WireType::Length) as u8, 16])
-                .put(facts.trace_id().to_bytes())
-                .put([tag(field::SPAN_ID, WireType::Length) as u8, 8])
-                .put(facts.span_id().to_bytes())
-                .put([tag(field::KIND, WireType::Varint) as u8, facts.kind() as u8])
-                .put([tag(field::START_TIME, WireType::Fixed64) as u8])
-                .put(facts.start_time_ns().to_le_bytes())
-                .put([tag(field::END_TIME, WireType::Fixed64) as u8])
-                .put(facts.end_time_ns().to_le_bytes())
-                .put([flags_tag as u8 | 0x80, (flags_tag >> 7) as u8])
-                .put(flags.to_le_bytes())
-        });
+        let mut room = room
+            .length(SPANS, self.length)
+            .fixed::<FIXED>()
+            .put([tag(field::TRACE_ID, WireType::Length) as u8, 16])
+            .put(facts.trace_id().to_bytes())
+            .put([tag(field::SPAN_ID, WireType::Length) as u8, 8])
+            .put(facts.span_id().to_bytes())
+            .put([tag(field::KIND, WireType::Varint) as u8, facts.kind() as u8])
+            .put([tag(field::START_TIME, WireType::Fixed64) as u8])
+            .put(facts.start_time_ns().to_le_bytes())
+            .put([tag(field::END_TIME, WireType::Fixed64) as u8])
+            .put(facts.end_time_ns().to_le_bytes())
+            .put([flags_tag as u8 | 0x80, (flags_tag >> 7) as u8])
+            .put(flags.to_le_bytes())
+            .rest();
         if let Some(parent_id) = facts.parent_id() {
-            room = room.fixed::<PARENT>(|parent| {
-                parent
-                    .put([tag(field::PARENT_SPAN_ID, WireType::Length) as u8, 8])
-                    .put(parent_id.to_bytes())
-            });
+            room = room
+                .fixed::<PARENT>()
+                .put([tag(field::PARENT_SPAN_ID, WireType::Length) as u8, 8])
+                .put(parent_id.to_bytes())
+                .rest();
         }
         if let Some(trace_state) = facts.trace_state() {
             room = room.optional(field::TRACE_STATE, trace_state.as_bytes());

@@ -62,21 +62,20 @@ pub(crate) fn append_here(buffer: &mut Vec<u8>, length: usize, content: impl Put
     unsafe { buffer.set_len(start + written) };
 }
 
-impl Room<'_> {
-    /// Fields whose lengths are all known when this is compiled, `N` bytes together: one look at the room
-    /// serves for all of them.
+impl<'a> Room<'a> {
+    /// Room for fields whose lengths are all known when this is compiled, `N` bytes together: one look
+    /// serves for all of them. And the rest.
     #[inline(always)]
-    pub(crate) fn fixed<const N: usize>(
-        self,
-        put: impl for<'f> FnOnce(Fixed<'f, N>) -> Fixed<'f, N>,
-    ) -> Self {
+    pub(crate) fn fixed<const N: usize>(self) -> Fixed<'a, N> {
         let (front, rest) = self
             .0
             .split_first_chunk_mut::<N>()
             .expect("the room was measured");
-        let filled = put(Fixed { front, filled: 0 }).filled;
-        assert!(filled == N, "the fields take all of it");
-        Self(rest)
+        Fixed {
+            front,
+            filled: 0,
+            rest,
+        }
     }
 
     /// So many bytes.
@@ -98,12 +97,22 @@ impl Room<'_> {
             .0
             .split_at_mut_checked(bytes.len())
             .expect("the room was measured");
-        match bytes.len() {
-            32..=64 => by_ends::<32>(front, bytes),
-            16..=31 => by_ends::<16>(front, bytes),
-            8..=15 => by_ends::<8>(front, bytes),
-            4..=7 => by_ends::<4>(front, bytes),
-            _ => copy(front, bytes),
+        // The usual lengths first, each by few questions.
+        let length = bytes.len();
+        if length < 16 {
+            if length >= 8 {
+                by_ends::<8>(front, bytes);
+            } else if length >= 4 {
+                by_ends::<4>(front, bytes);
+            } else {
+                copy(front, bytes);
+            }
+        } else if length <= 32 {
+            by_ends::<16>(front, bytes);
+        } else if length <= 64 {
+            by_ends::<32>(front, bytes);
+        } else {
+            copy(front, bytes);
         }
         Self(rest)
     }
@@ -165,22 +174,35 @@ impl Room<'_> {
     }
 }
 
-/// Room for `N` bytes, of which the first are filled.
+/// Room for `N` bytes, of which the first are filled, and the rest.
 pub(crate) struct Fixed<'a, const N: usize> {
     front: &'a mut [MaybeUninit<u8>; N],
     filled: usize,
+    rest: &'a mut [MaybeUninit<u8>],
 }
 
-impl<const N: usize> Fixed<'_, N> {
+impl<'a, const N: usize> Fixed<'a, N> {
     /// So many bytes.
     #[inline(always)]
     pub(crate) fn put<const M: usize>(self, bytes: [u8; M]) -> Self {
-        let end = self.filled + M;
-        self.front[self.filled..end].copy_from_slice(&bytes.map(MaybeUninit::new));
+        let Self {
+            front,
+            filled,
+            rest,
+        } = self;
+        front[filled..filled + M].copy_from_slice(&bytes.map(MaybeUninit::new));
         Self {
-            front: self.front,
-            filled: end,
+            front,
+            filled: filled + M,
+            rest,
         }
+    }
+
+    /// The rest, once all is filled.
+    #[inline(always)]
+    pub(crate) fn rest(self) -> Room<'a> {
+        assert!(self.filled == N, "the fields take all of it");
+        Room(self.rest)
     }
 }
 
