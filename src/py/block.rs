@@ -120,14 +120,37 @@ impl Block {
         Ok(span)
     }
 
+    /// Enters with a new value of the scope's variable.
+    #[inline(never)]
+    fn enter_anew<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let tracer = self.tracer().get();
+        if let Some((name, text, kind)) = self.arguments.simple(py) {
+            if let Some((span, before)) = start::start_to_enter(tracer, name, text, kind)? {
+                self.state.borrow(turn(py)).span = Some(span.clone().unbind());
+                let entered = tracer.scope().enter_under(&span, before)?;
+                self.keep(py, entered);
+                return Ok(span.into_any());
+            }
+        }
+        let span = self.start(py)?;
+        if span.get().core().is_some() {
+            self.activate(py, Some(&span))?;
+        }
+        Ok(span.into_any())
+    }
+
     fn activate(&self, py: Python<'_>, span: Option<&Bound<'_, PySpan>>) -> PyResult<()> {
         let entered = self.tracer().get().scope().enter(py, span)?;
+        self.keep(py, entered);
+        Ok(())
+    }
+
+    fn keep(&self, py: Python<'_>, entered: Entered) {
         let mut state = self.state.borrow(turn(py));
         match entered {
             Entered::Cell(cell) => state.cell = Some(cell),
             other => state.active = Some(other),
         }
-        Ok(())
     }
 
     /// Makes active again what was before.
@@ -241,11 +264,7 @@ impl Manager for Block {
                 return Ok(span.into_any());
             }
         }
-        let span = self.start(py)?;
-        if span.get().core().is_some() {
-            self.activate(py, Some(&span))?;
-        }
-        Ok(span.into_any())
+        self.enter_anew(py)
     }
 
     fn exit(&self, py: Python<'_>, error: Borrowed<'_, '_, PyAny>) -> PyResult<()> {

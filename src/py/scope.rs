@@ -338,17 +338,42 @@ impl Scope {
         if self.cells.is_none() {
             return self.put(py, span).map(Entered::Token);
         }
-        let before = if let Some((cell, _)) = self.sole_cell(py) {
+        if let Some((cell, context)) = self.sole_cell(py) {
             let span = span.map(|span| span.clone().unbind());
-            cell.get().set(py, span)
-        } else {
-            let before = self.get(py)?.map(Bound::unbind);
-            self.put(py, span)?.let_go(py);
-            before
-        };
+            let before = cell.get().set(py, span);
+            let context = context.to_owned().unbind();
+            return Ok(Entered::Cell(InCell { context, before }));
+        }
+        let before = self.get(py)?;
+        self.enter_anew(py, span, before)
+    }
+
+    /// The same for a span that [`Self::unentered`] was asked for.
+    pub(crate) fn enter_under<'py>(
+        &self,
+        span: &Bound<'py, PySpan>,
+        before: Option<Bound<'py, PySpan>>,
+    ) -> PyResult<Entered> {
+        span.get().mark_active(span.py());
+        self.enter_anew(span.py(), Some(span), before)
+    }
+
+    /// The same by a new value of the variable; `before` is what is active now.
+    fn enter_anew(
+        &self,
+        py: Python<'_>,
+        span: Option<&Bound<'_, PySpan>>,
+        before: Option<Bound<'_, PySpan>>,
+    ) -> PyResult<Entered> {
+        let token = self.put(py, span)?;
+        if self.cells.is_none() {
+            return Ok(Entered::Token(token));
+        }
+        token.let_go(py);
         // There is a context since something was put into it.
         let context = current_context(py).map(|context| context.to_owned().unbind());
         let context = context.unwrap_or_else(|| py.None());
+        let before = before.map(Bound::unbind);
         Ok(Entered::Cell(InCell { context, before }))
     }
 
@@ -447,6 +472,21 @@ impl Scope {
             return None;
         }
         Some(entrance)
+    }
+
+    /// The active span, for one that is about to start and become active with a new value of the
+    /// variable. None where it takes more than one look.
+    #[inline(always)]
+    pub(crate) fn unentered<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Option<Option<Bound<'py, PySpan>>>> {
+        if self.is_shared(py) {
+            return Ok(None);
+        }
+        let above = self.get(py)?;
+        let is_left = above.as_ref().is_some_and(|above| above.get().is_left(py));
+        Ok((!is_left).then_some(above))
     }
 
     /// Sets the variable.
