@@ -256,6 +256,28 @@ def test_a_span_has_no_attributes_of_the_one_whose_memory_it_took(tracer):
         del span
 
 
+def test_a_dict_that_somebody_keeps_of_a_span_is_no_other_spans(tracer):
+    kept = []
+    for number in range(600):
+        span = tracer.start_span("x")
+        assert vars(span) == {}
+        kept.append(vars(span))
+        span.end()
+        del span
+        kept[-1]["own"] = number
+
+
+def test_a_dict_that_was_emptied_serves_the_next_span_like_a_new_one(tracer):
+    for number in range(600):
+        span = tracer.start_span("x")
+        assert vars(span) == {}
+        span.own = number
+        assert span.own == number
+        del span.own
+        span.end()
+        del span
+
+
 def test_a_weak_reference_dies_with_its_span_and_only_then(tracer):
     told = []
     span = tracer.start_span("x")

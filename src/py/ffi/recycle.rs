@@ -11,6 +11,7 @@ use pyo3::PyClass;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::PyDict;
 
 use super::dead::{Dead, revive};
 use super::{NoCollection, dropping, turn};
@@ -39,6 +40,10 @@ struct Facts {
     offset: usize,
     /// Where it keeps the `__dict__`, if the class has one; null as long as nobody has used it.
     dict: Option<usize>,
+    /// Each object has a `__dict__` from the beginning, and keeps it while it is empty. CPython 3.11 has
+    /// a specialized way to a method of such an object, and none where the dict is still to be made
+    /// (3.12 has `LOAD_ATTR_METHOD_LAZY_DICT`): 3 ns a call.
+    has_empty_dict: bool,
     /// Where it keeps its weak references, null as long as there are none; 0 if it has none ever.
     weak: isize,
     /// The collector knows of its objects, unless it is told otherwise.
@@ -84,12 +89,15 @@ impl<T: Recycled> Bin<T> {
         // function that does with an object what `dealloc` below does (CPython C API, tp_dealloc).
         unsafe {
             if let Some(own) = (*class).tp_dealloc {
+                let dict = usize::try_from((*class).tp_dictoffset)
+                    .ok()
+                    .filter(|offset| *offset > 0);
+                let version = py.version_info();
                 let facts = Facts {
                     class,
                     offset,
-                    dict: usize::try_from((*class).tp_dictoffset)
-                        .ok()
-                        .filter(|offset| *offset > 0),
+                    dict,
+                    has_empty_dict: dict.is_some() && (version.major, version.minor) == (3, 11),
                     weak: (*class).tp_weaklistoffset,
                     is_collected: ffi::PyType_HasFeature(class, ffi::Py_TPFLAGS_HAVE_GC) != 0,
                     dealloc: own,
@@ -163,7 +171,7 @@ impl<T: Recycled> Place<T> {
     pub(crate) fn live(self, py: Python<'_>) -> Bound<'_, T> {
         let place = ManuallyDrop::new(self);
         // SAFETY: the object is whole, of the class, which it holds, and nobody has it. Everything in it
-        // but the value is zero, and means that there is no `__dict__` and no weak reference.
+        // but the value is zero, or an empty `__dict__`, and means that there is no weak reference.
         unsafe {
             revive(place.object, place.facts.class);
             Bound::from_owned_ptr(py, place.object).cast_into_unchecked()
@@ -193,6 +201,9 @@ impl Facts {
             if self.is_collected {
                 ffi::PyObject_GC_UnTrack(object.cast());
             }
+            if let Some(dict) = self.dict.filter(|_| self.has_empty_dict) {
+                *place(object, dict) = Bound::into_ptr(PyDict::new(py).into_any());
+            }
             Ok(object)
         }
     }
@@ -204,7 +215,28 @@ impl Facts {
 #[inline]
 unsafe fn is_null(object: *mut ffi::PyObject, offset: usize) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { (*object.byte_add(offset).cast::<*mut ffi::PyObject>()).is_null() }
+    unsafe { (*place(object, offset)).is_null() }
+}
+
+/// Where in an object there is a pointer.
+#[inline(always)]
+fn place(object: *mut ffi::PyObject, offset: usize) -> *mut *mut ffi::PyObject {
+    object.wrapping_byte_add(offset).cast()
+}
+
+/// True for a `__dict__` that the next object can have: nobody else's, and empty.
+///
+/// # Safety
+///
+/// It is an object that lives.
+#[inline(always)]
+unsafe fn is_good_as_new(dict: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's promise, and what is exactly a dict has its layout.
+    unsafe {
+        ffi::Py_REFCNT(dict) == 1
+            && ffi::PyDict_CheckExact(dict) != 0
+            && (*dict.cast::<ffi::PyDictObject>()).ma_used == 0
+    }
 }
 
 unsafe extern "C" fn dealloc<T: Recycled>(object: *mut ffi::PyObject) {
@@ -217,7 +249,8 @@ unsafe extern "C" fn dealloc<T: Recycled>(object: *mut ffi::PyObject) {
     unsafe {
         let py = Python::assume_attached();
         if let Some(dict) = facts.dict {
-            if !is_null(object, dict) {
+            let dict = *place(object, dict);
+            if !dict.is_null() && !(facts.has_empty_dict && is_good_as_new(dict)) {
                 return (facts.dealloc)(object);
             }
             // Only classes with a `__dict__` have anything for the collector.
