@@ -1,6 +1,7 @@
 //! What a `nanospan.otel.TracerProvider` has in the core: its pipeline, and the parts of the
 //! application's that its spans meet.
 
+use std::cell::RefMut;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use pyo3::sync::PyOnceLock;
 
 use crate::id::{SpanId, TraceId};
 use crate::otlp::message;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{self, Pipeline};
 use crate::py::config::{REPLACED_TIMEOUT, pipeline_of_provider, resource_of_provider};
 use crate::py::error::cannot_open;
 use crate::py::ffi::{dropping, turn};
@@ -285,6 +286,18 @@ impl PyProvider {
         let inherited = self.own.borrow(turn(py)).replace(Arc::clone(&reborn));
         drop(inherited);
         Some(reborn)
+    }
+
+    /// The same as it is, for those who spare the count of its users. Nothing that may run Python code may
+    /// happen while it is borrowed.
+    #[inline(always)]
+    pub(super) fn borrow_pipeline<'a>(&'a self, py: Python<'a>) -> RefMut<'a, Option<Arc<Pipeline>>> {
+        let own = self.own.borrow(turn(py));
+        if own.is_some() {
+            own
+        } else {
+            pipeline::borrow_current(turn(py))
+        }
     }
 
     /// True when it follows the pipeline of `configure`.

@@ -17,7 +17,7 @@ use super::provider::PyProvider;
 use super::span::{Ancestor, PyOtelSpan};
 use super::tracer::PyOtelTracer;
 use crate::context::SpanKind;
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::py::ffi::{Place, Recycled, is_tracked, track, turn};
 use crate::py::lifecycle;
 use crate::py::value::{exact_text, pairs, text};
@@ -105,6 +105,14 @@ impl Brief<'_, '_> {
             ..More::default()
         })
     }
+}
+
+/// The pipeline, if it may be used as it is: not inside a log handler that a notice of ours called, nor where
+/// a fork has left it to the parent.
+#[inline(always)]
+fn usable(pipeline: &Option<Arc<Pipeline>>) -> Option<&Arc<Pipeline>> {
+    let pipeline = pipeline.as_ref()?;
+    (!pipeline.is_inherited() && !lifecycle::is_delivering()).then_some(pipeline)
 }
 
 impl Arguments {
@@ -217,22 +225,16 @@ impl Arguments {
             return Ok(None);
         };
         let provider = tracer.get().provider.get();
-        if !provider.shares(py) || !lifecycle::is_configured(py) {
-            // Before the pipeline is taken: this may run any code.
-            let place = PyOtelSpan::bin().place(py)?;
-            let Some(pipeline) = provider.pipeline(py) else {
-                return Ok(None);
-            };
-            let span = self.start_in(place, tracer, &pipeline, name, parent);
-            return Ok(Some(span));
-        }
-        if lifecycle::is_delivering() {
-            return Ok(None);
-        }
+        // Before the pipeline is taken: this may run any code.
         let place = PyOtelSpan::bin().place(py)?;
-        let current = pipeline::borrow_current(turn(py));
-        match &*current {
-            Some(pipeline) => Ok(Some(self.start_in(place, tracer, pipeline, name, parent))),
+        {
+            let pipeline = provider.borrow_pipeline(py);
+            if let Some(pipeline) = usable(&pipeline) {
+                return Ok(Some(self.start_in(place, tracer, pipeline, name, parent)));
+            }
+        }
+        match provider.pipeline(py) {
+            Some(pipeline) => Ok(Some(self.start_in(place, tracer, &pipeline, name, parent))),
             None => Ok(None),
         }
     }
@@ -245,8 +247,7 @@ impl Arguments {
         tracer: &Bound<'py, PyOtelTracer>,
     ) -> PyResult<Option<(Bound<'py, PyOtelSpan>, InPlace)>> {
         let py = tracer.py();
-        let shares = tracer.get().provider.get().shares(py) && lifecycle::is_configured(py);
-        if !self.are_simple(tracer) || !shares || lifecycle::is_delivering() {
+        if !self.are_simple(tracer) {
             return Ok(None);
         }
         let Some(name) = exact_text(self.name.bind(py)) else {
@@ -258,8 +259,8 @@ impl Arguments {
             return Ok(None);
         };
         let span = {
-            let current = pipeline::borrow_current(turn(py));
-            let Some(pipeline) = &*current else {
+            let pipeline = tracer.get().provider.get().borrow_pipeline(py);
+            let Some(pipeline) = usable(&pipeline) else {
                 return Ok(None);
             };
             self.start_in(place, tracer, pipeline, name, entrance.above().as_deref())
