@@ -102,6 +102,28 @@ impl OtelBlock {
         Self::new(self.tracer().clone_ref(py), arguments, self.end_on_exit)
     }
 
+    /// Enters with another Context.
+    #[inline(never)]
+    fn enter_anew<'py>(&self, tracer: &Bound<'py, PyOtelTracer>) -> PyResult<Bound<'py, PyAny>> {
+        let py = tracer.py();
+        let (span, entered) = match self.arguments().start_to_enter(tracer)? {
+            Some((span, present)) => {
+                let span = span.into_any();
+                let entered = present.enter(&span)?;
+                (span, entered)
+            }
+            None => {
+                let span = self.arguments().start(tracer)?;
+                let entered = enter(py, &span)?;
+                (span, entered)
+            }
+        };
+        let mut state = self.state.borrow(turn(py));
+        state.current = Some(entered);
+        state.span = Some(span.clone().unbind());
+        Ok(span)
+    }
+
     /// Makes current again what was before.
     #[inline(always)]
     fn restore(&self, py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -151,12 +173,7 @@ impl Manager for OtelBlock {
             state.in_place = Some(entered);
             return Ok(span.into_any());
         }
-        let span = self.arguments().start(tracer)?;
-        let entered = enter(py, &span)?;
-        let mut state = self.state.borrow(turn(py));
-        state.current = Some(entered);
-        state.span = Some(span.clone().unbind());
-        Ok(span)
+        self.enter_anew(tracer)
     }
 
     fn exit(&self, py: Python<'_>, error: Borrowed<'_, '_, PyAny>) -> PyResult<()> {

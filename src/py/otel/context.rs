@@ -13,7 +13,7 @@ use pyo3::types::PyDict;
 use super::api::{Api, api};
 use super::pending::{Detachment, Undo, catch_up, context_of, undo};
 use super::span::PyOtelSpan;
-use crate::py::ffi::{Token, current_context};
+use crate::py::ffi::{ContextVar, Token, current_context};
 
 /// A span that was made current.
 pub(crate) enum Entered {
@@ -23,8 +23,12 @@ pub(crate) enum Entered {
         span: Py<PyAny>,
         before: Before,
     },
-    /// By setting the variable.
-    Set { token: Token, span: Py<PyAny> },
+    /// By setting the variable; what was current before may be a span that another context left.
+    Set {
+        token: Token,
+        span: Py<PyAny>,
+        before: Option<Py<PyAny>>,
+    },
     /// By the API, which was given a runtime context of another kind.
     Attached(Py<PyAny>),
 }
@@ -59,9 +63,14 @@ impl Entered {
                 drop(span.into_bound(py));
                 before.let_go(py);
             }
-            Self::Set { token, span } => {
+            Self::Set {
+                token,
+                span,
+                before,
+            } => {
                 token.let_go(py);
                 drop(span.into_bound(py));
+                drop(before.map(|before| before.into_bound(py)));
             }
             Self::Attached(token) => drop(token.into_bound(py)),
         }
@@ -155,45 +164,111 @@ pub(super) fn now<'py>(py: Python<'py>, api: &Api) -> PyResult<Option<Bound<'py,
 pub(crate) fn enter(py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<Entered> {
     let api = api(py)?;
     let Some(variable) = &api.variable else {
-        let context = with_span(py, api, Some(span))?;
+        let context = with_span(py, api, now(py, api)?.as_ref(), Some(span))?;
         let module = py.import("opentelemetry.context")?;
         let token = module.call_method1("attach", (context,))?;
         return Ok(Entered::Attached(token.unbind()));
     };
-    if api.in_place.is_none() {
-        let value = with_span(py, api, Some(span))?;
-        return Ok(Entered::Set {
-            token: variable.set(py, &value)?,
-            span: span.clone().unbind(),
-        });
-    }
     catch_up(py, api)?;
     let key = api.span_key.bind(py);
     let sole = sole_context(py, api).filter(|(_, context)| context.len() < 2);
-    let before = match sole {
-        Some((_, context)) if has_only_span(api, &context)? => {
-            let before = context.get_item(key)?;
+    if let Some((current, context)) = sole {
+        if has_only_span(api, &context)? {
+            let before = context.get_item(key)?.map(Bound::unbind);
+            let current = current.to_owned().unbind();
             context.set_item(key, span)?;
-            Before::Span(before.map(Bound::unbind))
+            return Ok(Entered::In {
+                context: current,
+                span: span.clone().unbind(),
+                before: Before::Span(before),
+            });
         }
-        _ => {
-            let before = match now(py, api)? {
-                Some(now) if has_more(api, &now)? => Before::Context(now.unbind()),
-                Some(now) => Before::Span(in_context(py, api, &now)?.map(Bound::unbind)),
-                None => Before::Span(None),
-            };
-            let value = with_span(py, api, Some(span))?;
-            variable.set(py, &value)?.let_go(py);
-            before
+    }
+    let now = variable.get(py)?;
+    Present::of(py, api, variable, now)?.enter(span)
+}
+
+/// What is current, for a span that is about to become current with another Context.
+pub(super) struct Present<'py> {
+    api: &'py Api,
+    variable: &'py ContextVar,
+    context: Option<Bound<'py, PyAny>>,
+    /// What is under the span's key there, perhaps Python's None.
+    span: Option<Bound<'py, PyAny>>,
+}
+
+/// What [`current`] and [`enter`] find at one look, where [`entrance`] finds none. None where it takes more
+/// than one.
+pub(super) fn present(py: Python<'_>) -> PyResult<Option<Present<'_>>> {
+    let api = api(py)?;
+    let Some(variable) = &api.variable else {
+        return Ok(None);
+    };
+    catch_up(py, api)?;
+    let found = Present::of(py, api, variable, variable.get(py)?)?;
+    let is_simple = match found.span.as_ref().filter(|span| !span.is_none()) {
+        None => true,
+        Some(span) => {
+            let own = api.own_span.cast(span.as_borrowed());
+            own.is_some_and(|span| !span.get().is_left(py))
         }
     };
-    // There is a context since something was put into it.
-    let context = current_context(py).map(|context| context.to_owned().unbind());
-    Ok(Entered::In {
-        context: context.unwrap_or_else(|| py.None()),
-        span: span.clone().unbind(),
-        before,
-    })
+    Ok(is_simple.then_some(found))
+}
+
+impl<'py> Present<'py> {
+    fn of(
+        py: Python<'py>,
+        api: &'py Api,
+        variable: &'py ContextVar,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Self> {
+        let span = match &context {
+            Some(context) => in_context(py, api, context)?,
+            None => None,
+        };
+        Ok(Self {
+            api,
+            variable,
+            context,
+            span,
+        })
+    }
+
+    /// The current span, if it is one of ours.
+    #[inline]
+    pub(super) fn above(&self) -> Option<Borrowed<'_, 'py, PyOtelSpan>> {
+        let span = self.span.as_ref()?;
+        self.api.own_span.cast(span.as_borrowed())
+    }
+
+    /// Makes a span current.
+    pub(super) fn enter(self, span: &Bound<'py, PyAny>) -> PyResult<Entered> {
+        let (py, api) = (span.py(), self.api);
+        let value = with_span(py, api, self.context.as_ref(), Some(span))?;
+        let token = self.variable.set(py, &value)?;
+        let span = span.clone().unbind();
+        let before = self.span.map(Bound::unbind);
+        if api.in_place.is_none() {
+            return Ok(Entered::Set {
+                token,
+                span,
+                before,
+            });
+        }
+        token.let_go(py);
+        let before = match self.context {
+            Some(context) if has_more(api, &context)? => Before::Context(context.unbind()),
+            _ => Before::Span(before),
+        };
+        // There is a context since something was put into it.
+        let context = current_context(py).map(|context| context.to_owned().unbind());
+        Ok(Entered::In {
+            context: context.unwrap_or_else(|| py.None()),
+            span,
+            before,
+        })
+    }
 }
 
 /// A span that was made current by a change in place, in a Context with nothing else in it.
@@ -348,12 +423,22 @@ pub(crate) fn leave(py: Python<'_>, entered: Entered) -> PyResult<Left> {
             }
             Ok(Left::Elsewhere)
         }
-        Entered::Set { token, span } => {
+        Entered::Set {
+            token,
+            span,
+            before,
+        } => {
             let (token, span) = (token.into_bound(py), span.into_bound(py));
+            let before = before.map(|before| before.into_bound(py));
             let variable = api.variable.as_ref();
             let reset = variable.map_or(Ok(()), |variable| variable.reset(py, &token));
             match reset {
-                Ok(()) => now_current(py, api).map(|_| Left::Here),
+                Ok(()) => {
+                    if before.as_ref().is_some_and(is_left) {
+                        now_current(py, api)?;
+                    }
+                    Ok(Left::Here)
+                }
                 // "was created in a different Context"
                 Err(error) if error.is_instance_of::<PyValueError>(py) => {
                     // PyO3 learns that the thread is attached, and lets go of the error at once.
@@ -447,7 +532,7 @@ pub(crate) fn set(py: Python<'_>, span: Option<&Bound<'_, PyAny>>) -> PyResult<(
             None => context.set_item(key, py.None()),
         };
     }
-    let value = with_span(py, api, span)?;
+    let value = with_span(py, api, now(py, api)?.as_ref(), span)?;
     if let Some(variable) = &api.variable {
         return variable.set(py, &value).map(|token| token.let_go(py));
     }
@@ -468,16 +553,17 @@ fn sole_context<'py>(py: Python<'py>, api: &Api) -> Option<Sole<'py>> {
 
 type Sole<'py> = (Borrowed<'py, 'py, PyAny>, Borrowed<'py, 'py, PyDict>);
 
-/// A copy of the current Context with another span, or none.
+/// A copy of a Context with another span, or none.
 fn with_span<'py>(
     py: Python<'py>,
     api: &Api,
+    context: Option<&Bound<'py, PyAny>>,
     span: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let class = api.context_class.bind(py);
-    let made = match now(py, api)? {
-        Some(now) if !now.cast::<PyDict>().is_ok_and(PyDictMethods::is_empty) => {
-            class.call1((now,))?
+    let made = match context {
+        Some(context) if !context.cast::<PyDict>().is_ok_and(PyDictMethods::is_empty) => {
+            class.call1((context,))?
         }
         _ => class.call0()?,
     };

@@ -291,7 +291,10 @@ impl PyProvider {
     /// The same as it is, for those who spare the count of its users. Nothing that may run Python code may
     /// happen while it is borrowed.
     #[inline(always)]
-    pub(super) fn borrow_pipeline<'a>(&'a self, py: Python<'a>) -> RefMut<'a, Option<Arc<Pipeline>>> {
+    pub(super) fn borrow_pipeline<'a>(
+        &'a self,
+        py: Python<'a>,
+    ) -> RefMut<'a, Option<Arc<Pipeline>>> {
         let own = self.own.borrow(turn(py));
         if own.is_some() {
             own

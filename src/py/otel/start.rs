@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyString};
 use super::api::api;
 use super::ask::Asked;
 use super::attribute::{self, Bounds, Whose};
-use super::context::{InPlace, current, entrance};
+use super::context::{InPlace, Present, current, entrance, present};
 use super::link::Link;
 use super::parent::ParentSpan;
 use super::provider::PyProvider;
@@ -267,6 +267,34 @@ impl Arguments {
         };
         let entered = entrance.enter(&span)?;
         Ok(Some((span, entered)))
+    }
+
+    /// Starts one that is to become current with another Context, which the caller sets: for the first block
+    /// of a task, and where Contexts are not changed in place. And what was current. None where that takes
+    /// more than one look, and nothing is done.
+    #[inline(never)]
+    pub(super) fn start_to_enter<'py>(
+        &self,
+        tracer: &Bound<'py, PyOtelTracer>,
+    ) -> PyResult<Option<(Bound<'py, PyOtelSpan>, Present<'py>)>> {
+        let py = tracer.py();
+        if !self.are_simple(tracer) {
+            return Ok(None);
+        }
+        let Some(name) = exact_text(self.name.bind(py)) else {
+            return Ok(None);
+        };
+        // As above.
+        let place = PyOtelSpan::bin().place(py)?;
+        let Some(present) = present(py)? else {
+            return Ok(None);
+        };
+        let pipeline = tracer.get().provider.get().borrow_pipeline(py);
+        let Some(pipeline) = usable(&pipeline) else {
+            return Ok(None);
+        };
+        let span = self.start_in(place, tracer, pipeline, name, present.above().as_deref());
+        Ok(Some((span, present)))
     }
 
     /// Runs no Python code.
