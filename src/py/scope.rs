@@ -425,14 +425,22 @@ impl Scope {
 
     fn reset<'py>(&self, py: Python<'py>, token: Token) -> PyResult<Left<'py>> {
         let token = token.into_bound(py);
+        let old_value = || {
+            let before = token.getattr("old_value")?;
+            Ok::<_, PyErr>(before.cast_into_exact::<PySpan>().ok())
+        };
         match self.variable.reset(py, &token) {
+            // Shared since the block was entered.
+            Ok(()) if self.is_shared(py) => {
+                self.set(py, old_value()?.as_ref())?;
+                Ok(Left::Here)
+            }
             Ok(()) => Ok(Left::Here),
             // "was created in a different Context"
             Err(error) if error.is_instance_of::<PyValueError>(py) => {
                 // PyO3 learns that the thread is attached, and lets go of the error at once.
                 Python::try_attach(|_| drop(error));
-                let before = token.getattr("old_value")?;
-                Ok(Left::Elsewhere(before.cast_into_exact().ok()))
+                Ok(Left::Elsewhere(old_value()?))
             }
             Err(error) => Err(error),
         }

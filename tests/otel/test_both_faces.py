@@ -11,7 +11,7 @@ from opentelemetry.trace import NonRecordingSpan, StatusCode
 import nanospan
 from nanospan import ROOT, MemoryExporter, SpanKind, tracing
 from support.otel.same import REMOTE, under
-from support.process import checked_python
+from support.process import checked_python, run_again_without_cells
 from support.recording import OTHER, fresh_name
 from support.recording import recording as new_recording
 
@@ -674,3 +674,9 @@ span.me = span
 print("done")
 """
     assert run("import logging; logging.disable()\n" + code) == "done\n"
+
+
+def test_all_of_this_holds_where_contexts_cannot_be_told_apart():
+    if os.environ.get("NANOSPAN_NO_CELLS"):
+        pytest.skip("that is here")
+    run_again_without_cells(__file__)
