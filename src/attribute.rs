@@ -105,10 +105,11 @@ impl Attributes {
     /// Takes out the first of the other fields with this number.
     #[cold]
     pub(crate) fn cut_first(&mut self, field: u32) -> bool {
-        let place = self.first(field);
-        let found = place.is_some();
-        place.into_iter().for_each(|place| self.cut(place));
-        found
+        let Some(place) = self.first(field) else {
+            return false;
+        };
+        self.cut(place);
+        true
     }
 
     /// Takes out all fields with this number.

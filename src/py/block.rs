@@ -125,9 +125,9 @@ impl Block {
     fn enter_anew<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let tracer = self.tracer().get();
         if let Some((name, text, kind)) = self.arguments.simple(py) {
-            if let Some((span, before)) = start::start_to_enter(tracer, name, text, kind)? {
+            if let Some((span, present)) = start::start_to_enter(tracer, name, text, kind)? {
                 self.state.borrow(turn(py)).span = Some(span.clone().unbind());
-                let entered = tracer.scope().enter_under(&span, before)?;
+                let entered = present.enter(&span)?;
                 self.keep(py, entered);
                 return Ok(span.into_any());
             }

@@ -211,6 +211,27 @@ impl<'py> Entrance<'py> {
     }
 }
 
+/// What is active, where a span is about to become active by a new value of the variable: in the first
+/// block of a context, and where there are no cells.
+pub(crate) struct Present<'py> {
+    scope: &'static Scope,
+    active: Option<Bound<'py, PySpan>>,
+}
+
+impl<'py> Present<'py> {
+    /// The active span.
+    #[inline(always)]
+    pub(crate) fn above(&self) -> Option<&Bound<'py, PySpan>> {
+        self.active.as_ref()
+    }
+
+    /// Makes a span active.
+    pub(crate) fn enter(self, span: &Bound<'py, PySpan>) -> PyResult<Entered> {
+        span.get().mark_active(span.py());
+        self.scope.enter_anew(span.py(), Some(span), self.active)
+    }
+}
+
 type SoleCell<'py> = (Borrowed<'py, 'py, Cell>, Borrowed<'py, 'py, PyAny>);
 type Shared<'py> = Result<Bound<'py, PySpan>, Option<Bound<'py, PyAny>>>;
 
@@ -348,16 +369,6 @@ impl Scope {
         self.enter_anew(py, span, before)
     }
 
-    /// The same for a span that [`Self::unentered`] was asked for.
-    pub(crate) fn enter_under<'py>(
-        &self,
-        span: &Bound<'py, PySpan>,
-        before: Option<Bound<'py, PySpan>>,
-    ) -> PyResult<Entered> {
-        span.get().mark_active(span.py());
-        self.enter_anew(span.py(), Some(span), before)
-    }
-
     /// The same by a new value of the variable; `before` is what is active now.
     fn enter_anew(
         &self,
@@ -482,19 +493,20 @@ impl Scope {
         Some(entrance)
     }
 
-    /// The active span, for one that is about to start and become active with a new value of the
-    /// variable. None where it takes more than one look.
+    /// The same where [`Self::entrance`] finds none.
     #[inline(always)]
-    pub(crate) fn unentered<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Option<Option<Bound<'py, PySpan>>>> {
+    pub(crate) fn present<'py>(&'static self, py: Python<'py>) -> PyResult<Option<Present<'py>>> {
         if self.is_shared(py) {
             return Ok(None);
         }
-        let above = self.get(py)?;
-        let is_left = above.as_ref().is_some_and(|above| above.get().is_left(py));
-        Ok((!is_left).then_some(above))
+        let active = self.get(py)?;
+        let is_left = active
+            .as_ref()
+            .is_some_and(|active| active.get().is_left(py));
+        Ok((!is_left).then_some(Present {
+            scope: self,
+            active,
+        }))
     }
 
     /// Sets the variable.

@@ -10,7 +10,7 @@ use super::error::wrong_type;
 use super::ffi::{Place, Recycled, turn};
 use super::otel;
 use super::remote::{PyTraceId, Unfolded};
-use super::scope::{Above, InCell};
+use super::scope::{Above, InCell, Present};
 use super::span::PySpan;
 use super::tracer::PyTracer;
 use super::value::{Attributes, Reader, exact_text, pairs, plain, text};
@@ -268,27 +268,26 @@ pub(crate) fn start_and_enter<'py>(
     Ok(Some((span, entered)))
 }
 
-/// Starts one that is to become active with a new value of the scope's variable, which the caller sets: for
-/// the first block of a task, and where there are no cells. And what was active. None where that takes
-/// more than one look, and nothing is done.
+/// Starts one that is to become active by what comes with it: for the first block of a context, and where
+/// there are no cells. None where that takes more than one look, and nothing is done.
 #[inline(always)]
 pub(crate) fn start_to_enter<'py>(
     tracer: &PyTracer,
     name: &Bound<'py, PyString>,
     text: &str,
     kind: SpanKind,
-) -> PyResult<Option<(Bound<'py, PySpan>, Option<Bound<'py, PySpan>>)>> {
+) -> PyResult<Option<(Bound<'py, PySpan>, Present<'py>)>> {
     let py = name.py();
     if !PyTracer::is_configured(py) || otel::hears_of_natives(py) || sampler::may_call_out() {
         return Ok(None);
     }
     // As above.
     let place = PySpan::bin().place(py)?;
-    let Some(above) = tracer.scope().unentered(py)? else {
+    let Some(present) = tracer.scope().present(py)? else {
         return Ok(None);
     };
-    let span = start_in(place, tracer, name, text, kind, above.as_ref());
-    Ok(span.map(|span| (span, above)))
+    let span = start_in(place, tracer, name, text, kind, present.above());
+    Ok(span.map(|span| (span, present)))
 }
 
 /// Runs no Python code. None when there is no pipeline any more.

@@ -250,7 +250,8 @@ unsafe extern "C" fn dealloc<T: Recycled>(object: *mut ffi::PyObject) {
         let py = Python::assume_attached();
         if let Some(dict) = facts.dict {
             let dict = *place(object, dict);
-            if !dict.is_null() && !(facts.has_empty_dict && is_good_as_new(dict)) {
+            let fits = dict.is_null() || facts.has_empty_dict && is_good_as_new(dict);
+            if !fits {
                 return (facts.dealloc)(object);
             }
             // Only classes with a `__dict__` have anything for the collector.

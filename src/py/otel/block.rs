@@ -106,17 +106,15 @@ impl OtelBlock {
     #[inline(never)]
     fn enter_anew<'py>(&self, tracer: &Bound<'py, PyOtelTracer>) -> PyResult<Bound<'py, PyAny>> {
         let py = tracer.py();
-        let (span, entered) = match self.arguments().start_to_enter(tracer)? {
-            Some((span, present)) => {
-                let span = span.into_any();
-                let entered = present.enter(&span)?;
-                (span, entered)
-            }
-            None => {
-                let span = self.arguments().start(tracer)?;
-                let entered = enter(py, &span)?;
-                (span, entered)
-            }
+        let started = self.arguments().start_to_enter(tracer)?;
+        let (span, entered) = if let Some((span, present)) = started {
+            let span = span.into_any();
+            let entered = present.enter(&span)?;
+            (span, entered)
+        } else {
+            let span = self.arguments().start(tracer)?;
+            let entered = enter(py, &span)?;
+            (span, entered)
         };
         let mut state = self.state.borrow(turn(py));
         state.current = Some(entered);

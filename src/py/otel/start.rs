@@ -110,9 +110,8 @@ impl Brief<'_, '_> {
 /// The pipeline, if it may be used as it is: not inside a log handler that a notice of ours called, nor where
 /// a fork has left it to the parent.
 #[inline(always)]
-fn usable(pipeline: &Option<Arc<Pipeline>>) -> Option<&Arc<Pipeline>> {
-    let pipeline = pipeline.as_ref()?;
-    (!pipeline.is_inherited() && !lifecycle::is_delivering()).then_some(pipeline)
+fn usable(pipeline: Option<&Arc<Pipeline>>) -> Option<&Arc<Pipeline>> {
+    pipeline.filter(|pipeline| !pipeline.is_inherited() && !lifecycle::is_delivering())
 }
 
 impl Arguments {
@@ -229,7 +228,7 @@ impl Arguments {
         let place = PyOtelSpan::bin().place(py)?;
         {
             let pipeline = provider.borrow_pipeline(py);
-            if let Some(pipeline) = usable(&pipeline) {
+            if let Some(pipeline) = usable(pipeline.as_ref()) {
                 return Ok(Some(self.start_in(place, tracer, pipeline, name, parent)));
             }
         }
@@ -260,7 +259,7 @@ impl Arguments {
         };
         let span = {
             let pipeline = tracer.get().provider.get().borrow_pipeline(py);
-            let Some(pipeline) = usable(&pipeline) else {
+            let Some(pipeline) = usable(pipeline.as_ref()) else {
                 return Ok(None);
             };
             self.start_in(place, tracer, pipeline, name, entrance.above().as_deref())
@@ -290,7 +289,7 @@ impl Arguments {
             return Ok(None);
         };
         let pipeline = tracer.get().provider.get().borrow_pipeline(py);
-        let Some(pipeline) = usable(&pipeline) else {
+        let Some(pipeline) = usable(pipeline.as_ref()) else {
             return Ok(None);
         };
         let span = self.start_in(place, tracer, pipeline, name, present.above().as_deref());
