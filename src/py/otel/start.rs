@@ -205,6 +205,15 @@ impl Arguments {
         self.more.is_none() && is_plain && tracer.get().is_enabled()
     }
 
+    /// The name, where they are simple and it is of no subclass.
+    #[inline(always)]
+    fn simple_name<'a>(&'a self, tracer: &Bound<'a, PyOtelTracer>) -> Option<&'a str> {
+        if !self.are_simple(tracer) {
+            return None;
+        }
+        exact_text(self.name.bind(tracer.py()))
+    }
+
     /// Starts most spans: with a name and a kind, under the current span, and nobody of Python's to ask
     /// or tell. None where that is not so.
     fn start_simply<'py>(
@@ -246,10 +255,7 @@ impl Arguments {
         tracer: &Bound<'py, PyOtelTracer>,
     ) -> PyResult<Option<(Bound<'py, PyOtelSpan>, InPlace)>> {
         let py = tracer.py();
-        if !self.are_simple(tracer) {
-            return Ok(None);
-        }
-        let Some(name) = exact_text(self.name.bind(py)) else {
+        let Some(name) = self.simple_name(tracer) else {
             return Ok(None);
         };
         // First: this may run any code, and the Context is looked at once.
@@ -277,10 +283,7 @@ impl Arguments {
         tracer: &Bound<'py, PyOtelTracer>,
     ) -> PyResult<Option<(Bound<'py, PyOtelSpan>, Present<'py>)>> {
         let py = tracer.py();
-        if !self.are_simple(tracer) {
-            return Ok(None);
-        }
-        let Some(name) = exact_text(self.name.bind(py)) else {
+        let Some(name) = self.simple_name(tracer) else {
             return Ok(None);
         };
         // As above.
